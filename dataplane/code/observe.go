@@ -124,17 +124,17 @@ type MatchType uint8
 
 // Policy matches.
 const (
-	MatchNone   MatchType = 0
-	MatchL3     MatchType = 1
-	MatchL3L4   MatchType = 2
-	MatchL4     MatchType = 3
-	MatchAll    MatchType = 4
-	matchTypeNo           = 5
+	MatchNone  MatchType = 0
+	MatchL3    MatchType = 1
+	MatchL3L4  MatchType = 2
+	MatchL4    MatchType = 3
+	MatchAll   MatchType = 4
+	matchTypes MatchType = 5
 )
 
 // String is the match as `cilium monitor` prints it.
 func (m MatchType) String() string {
-	names := [matchTypeNo]string{"none", "L3-Only", "L3-L4", "L4-Only", "all"}
+	names := [matchTypes]string{"none", "L3-Only", "L3-L4", "L4-Only", "all"}
 	if int(m) < len(names) {
 		return names[m]
 	}
