@@ -1,0 +1,137 @@
+package maps
+
+import (
+	"math/bits"
+	"unsafe"
+)
+
+const (
+	// none is no slot: the end of a list, or a miss.
+	none = ^uint32(0)
+	// maxSlots bounds max_entries so that slots and none never meet.
+	maxSlots = 1 << 30
+
+	segmentMin  = 8    // slots of a segment's first table
+	segmentMean = 2600 // entries of a segment in a full map: 63 % of 4096 slots
+)
+
+// index finds the slab slot of a key by the key's hash. It is an open hash table with linear probing, cut into segments
+// that grow one by one, so that no insert ever rehashes more than a few thousand slots. A slot of it holds the low half
+// of the hash and the slab slot plus one; zero is empty. Removing shifts later slots back, so there are no tombstones and
+// churn needs neither memory nor rehashing.
+type index struct {
+	segs []segment
+}
+
+type segment struct {
+	slots []uint64
+	used  uint32
+}
+
+// makeIndex returns an index for at most n entries. Only the directory is allocated.
+func makeIndex(n uint32) index {
+	return index{segs: make([]segment, n/segmentMean+1)}
+}
+
+// seg returns the segment of hash h.
+func (x *index) seg(h uint64) *segment {
+	return &x.segs[(h>>32)*uint64(len(x.segs))>>32]
+}
+
+// put adds slot under hash h. The key must not be in the index yet.
+func (x *index) put(h uint64, slot uint32) {
+	s := x.seg(h)
+	if int(s.used)*4 >= len(s.slots)*3 {
+		s.grow()
+	}
+	s.place(uint64(uint32(h))<<32 | uint64(slot+1))
+	s.used++
+}
+
+// del removes slot, which was put under hash h, and closes the gap behind it.
+func (x *index) del(h uint64, slot uint32) {
+	s := x.seg(h)
+	mask := uint32(len(s.slots) - 1)
+	i := uint32(h) & mask
+	for uint32(s.slots[i]) != slot+1 {
+		if s.slots[i] == 0 {
+			return
+		}
+		i = (i + 1) & mask
+	}
+	for j := (i + 1) & mask; s.slots[j] != 0; j = (j + 1) & mask {
+		home := uint32(s.slots[j]>>32) & mask
+		// The word at j may move to the gap at i only if its home does not lie behind the gap.
+		if (j-home)&mask >= (j-i)&mask {
+			s.slots[i] = s.slots[j]
+			i = j
+		}
+	}
+	s.slots[i] = 0
+	s.used--
+}
+
+func (s *segment) place(w uint64) {
+	mask := uint32(len(s.slots) - 1)
+	i := uint32(w>>32) & mask
+	for s.slots[i] != 0 {
+		i = (i + 1) & mask
+	}
+	s.slots[i] = w
+}
+
+func (s *segment) grow() {
+	old := s.slots
+	s.slots = make([]uint64, max(segmentMin, 2*len(old)))
+	for _, w := range old {
+		if w != 0 {
+			s.place(w)
+		}
+	}
+}
+
+// Odd constants with balanced bits, used to spread keys.
+const (
+	mix1 = 0x9e3779b97f4a7c15
+	mix2 = 0xc2b2ae3d27d4eb4f
+	mix3 = 0x165667b19e3779f9
+)
+
+// hash spreads the bytes of *k over 64 bits. The seed makes collisions unpredictable for whoever chooses the keys; since
+// nothing that can be observed depends on the order inside the index, runs stay repeatable all the same.
+func hash[K any](k *K, seed uint64) uint64 {
+	p, n := unsafe.Pointer(k), unsafe.Sizeof(*k)
+	var a, b uint64
+	switch {
+	case n >= 8:
+		for ; n > 16; n -= 16 {
+			seed = fold(load64(p, 0)^mix2, load64(p, 8)^seed)
+			p = unsafe.Add(p, 16)
+			if n < 24 {
+				// Step back so that the last words overlap instead of reading past the key.
+				p, n = unsafe.Add(p, int(n)-24), 24
+			}
+		}
+		a, b = load64(p, 0), load64(p, n-8)
+	case n >= 4:
+		a, b = uint64(load32(p, 0)), uint64(load32(p, n-4))
+	default:
+		for i := range n {
+			a = a<<8 | uint64(*(*byte)(unsafe.Add(p, i)))
+		}
+	}
+	return fold(fold(a^mix1, b^seed)^mix3, seed^mix2)
+}
+
+func fold(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
+}
+
+func load64(p unsafe.Pointer, off uintptr) uint64 {
+	return *(*uint64)(unsafe.Add(p, off))
+}
+
+func load32(p unsafe.Pointer, off uintptr) uint32 {
+	return *(*uint32)(unsafe.Add(p, off))
+}
