@@ -1,0 +1,138 @@
+package emu
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/code"
+	"github.com/hooklab/hooklab/maps"
+)
+
+// Engine runs the emulated programs of one node on that node's maps. It is used
+// by one goroutine, the node's.
+type Engine struct {
+	maps    *maps.Set
+	hooks   map[dataplane.Hook]section
+	objects map[objectKey]*object
+	tails   []section // by program id - 1, as prog arrays hold ids
+
+	// The current run.
+	env      *dataplane.Env
+	verdict  dataplane.Verdict
+	next     section // where the last tail call leads
+	tailLeft int     // tail calls that the kernel still allows
+}
+
+// section is one program of an object: the body of a C function that carries a
+// __section.
+type section struct {
+	name string
+	run  func(p *dataplane.Packet) code.Ret
+}
+
+// maxTailCalls is the kernel's MAX_TAIL_CALL_CNT.
+const maxTailCalls = 33
+
+// New makes an engine on a node's maps. The caller keeps them, and may fill them
+// between runs.
+func New(m *maps.Set) *Engine {
+	return &Engine{maps: m, hooks: map[dataplane.Hook]section{}, objects: map[objectKey]*object{}}
+}
+
+// Name is "emulated".
+func (e *Engine) Name() string { return "emulated" }
+
+// Caps says that everything can be observed.
+func (e *Engine) Caps() dataplane.Caps {
+	return dataplane.Caps{RedirectTarget: true, TunnelKey: true, PktType: true, Events: true, Trace: true}
+}
+
+// Map finds a map by its Cilium name.
+func (e *Engine) Map(name string) (maps.Store, error) { return e.maps.Lookup(name) }
+
+// Maps are all the node's maps.
+func (e *Engine) Maps() *maps.Set { return e.maps }
+
+// Load makes a hook's program ready. The first hook of an object (a pod's
+// endpoint, the host, cilium_net, the overlay) makes the object: its calls map
+// and, for a pod, its policy map and its slot of cilium_call_policy.
+func (e *Engine) Load(h dataplane.Hook, c dataplane.Config) error {
+	key, err := keyOf(h, c)
+	if err != nil {
+		return fmt.Errorf("load %s on ifindex %d: %w", h.Prog, h.Ifindex, err)
+	}
+	o := e.objects[key]
+	if o == nil {
+		if o, err = e.newObject(key); err != nil {
+			return fmt.Errorf("load %s on ifindex %d: %w", h.Prog, h.Ifindex, err)
+		}
+		e.objects[key] = o
+	}
+	o.configure(c)
+	s, err := o.entry(h.Prog)
+	if err != nil {
+		return fmt.Errorf("load %s on ifindex %d: %w", h.Prog, h.Ifindex, err)
+	}
+	e.hooks[h] = s
+	o.hooks[h] = true
+	return nil
+}
+
+// Unload forgets a hook's program, and with an object's last hook the object.
+func (e *Engine) Unload(h dataplane.Hook) error {
+	if _, ok := e.hooks[h]; !ok {
+		return fmt.Errorf("unload %s on ifindex %d: not loaded", h.Prog, h.Ifindex)
+	}
+	delete(e.hooks, h)
+	for key, o := range e.objects {
+		if !o.hooks[h] {
+			continue
+		}
+		delete(o.hooks, h)
+		if len(o.hooks) == 0 {
+			delete(e.objects, key)
+			e.dropObject(key, o)
+		}
+	}
+	return nil
+}
+
+// Hooks are the loaded hooks, by device and program.
+func (e *Engine) Hooks() []dataplane.Hook {
+	hs := make([]dataplane.Hook, 0, len(e.hooks))
+	for h := range e.hooks {
+		hs = append(hs, h)
+	}
+	sort.Slice(hs, func(i, j int) bool {
+		if hs[i].Ifindex != hs[j].Ifindex {
+			return hs[i].Ifindex < hs[j].Ifindex
+		}
+		return hs[i].Prog < hs[j].Prog
+	})
+	return hs
+}
+
+// Close does nothing: an engine holds memory only.
+func (e *Engine) Close() error { return nil }
+
+// Run executes the hook's program and the tail calls that follow it.
+func (e *Engine) Run(h dataplane.Hook, p *dataplane.Packet, env *dataplane.Env) (dataplane.Verdict, error) {
+	s, ok := e.hooks[h]
+	if !ok {
+		return dataplane.Verdict{}, fmt.Errorf("run %s on ifindex %d: not loaded", h.Prog, h.Ifindex)
+	}
+	e.env, e.verdict, e.tailLeft = env, dataplane.Verdict{}, maxTailCalls
+	ret := s.run(p)
+	for ret == tailCalled {
+		ret = e.next.run(p)
+	}
+	e.verdict.Action = ret
+	if ret != code.Drop {
+		e.verdict.Drop = 0
+	}
+	if ret != code.Redirect {
+		e.verdict.Ifindex, e.verdict.Flags = 0, 0
+	}
+	return e.verdict, nil
+}

@@ -1,0 +1,29 @@
+package emu
+
+import (
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/trace"
+	"github.com/hooklab/hooklab/maps"
+)
+
+// lookupIP4Endpoint finds a local endpoint or host address in cilium_lxc.
+//
+// C: lookup_ip4_endpoint (lib/eps.h).
+func (o *object) lookupIP4Endpoint(p *dataplane.Packet, ip [4]byte) *maps.EndpointInfo {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.LookupIP4Endpoint), nil)
+	}
+	key := maps.NewEndpointKey(ip)
+	return o.e.maps.LXC.Ref(&key)
+}
+
+// ipcacheLookup4 finds the longest prefix of an address in cilium_ipcache.
+//
+// C: ipcache_lookup4 (lib/eps.h).
+func (o *object) ipcacheLookup4(p *dataplane.Packet, ip [4]byte) *maps.RemoteEndpointInfo {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.IPCacheLookup4), nil)
+	}
+	key := maps.NewIPCacheKey(ip, 32)
+	return o.e.maps.IPCache.Ref(&key)
+}

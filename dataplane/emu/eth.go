@@ -1,0 +1,19 @@
+package emu
+
+import (
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/header"
+)
+
+// validateEthertype reads the ether type in host order; false is a frame without
+// one: too short, or an 802.3 length in its place.
+//
+// C: validate_ethertype (lib/eth.h).
+func validateEthertype(p *dataplane.Packet) (uint16, bool) {
+	eth := p.Eth()
+	if eth == nil {
+		return 0, false
+	}
+	t := eth.Type()
+	return t, t >= header.EtherTypeMin
+}

@@ -1,0 +1,77 @@
+package emu
+
+import (
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/code"
+	"github.com/hooklab/hooklab/dataplane/trace"
+)
+
+// identityIsReserved tells identities that the ipcache may override.
+//
+// C: identity_is_reserved (lib/identity.h).
+func identityIsReserved(id uint32) bool {
+	return id < code.IdentityUnmanaged || identityIsRemoteNode(id)
+}
+
+// identityIsRemoteNode tells the identities of other nodes.
+//
+// C: identity_is_remote_node (lib/identity.h).
+func identityIsRemoteNode(id uint32) bool {
+	return id == code.IdentityRemoteNode || id == code.IdentityKubeAPIServer
+}
+
+// identityOfMark reads the 24-bit identity of a mark.
+//
+// C: get_identity (lib/overloadable_skb.h).
+func identityOfMark(mark uint32) uint32 { return mark&0xff<<16 | mark>>16 }
+
+// setIdentityMark writes an identity and its magic into the mark; the second byte
+// of the mark keeps its other bits (SPEC 3.5, step 10).
+//
+// C: set_identity_mark (lib/overloadable_skb.h).
+func setIdentityMark(p *dataplane.Packet, id uint32) {
+	p.Mark = p.Mark&markMagicKeyMask | markMagicIdentity | id&0xffff<<16 | id>>16&0xff
+}
+
+// inheritIdentityFromHost reads who sent a packet that comes from the stack from
+// its mark, clears the mark and returns the magic that was in it (SPEC 10.2).
+//
+// C: inherit_identity_from_host (lib/identity.h).
+func (o *object) inheritIdentityFromHost(p *dataplane.Packet) (identity, magic uint32) {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.InheritIdentityFromHost), nil)
+	}
+	magic = p.Mark & markMagicMask
+	switch magic {
+	case markProxyIngress:
+		identity = identityOfMark(p.Mark)
+		p.TCIndex |= tcSkipIngressProxy
+	case markProxyEgress:
+		identity = identityOfMark(p.Mark)
+		p.TCIndex |= tcSkipEgressProxy
+	case markMagicIdentity:
+		identity = identityOfMark(p.Mark)
+	case markHost:
+		identity = code.IdentityHost
+	case markEncrypt:
+		identity = p.CB[cbEncryptID]
+	default:
+		identity = code.IdentityWorld
+	}
+	p.Mark = 0
+	return identity, magic
+}
+
+// resolveIdentity replaces a reserved identity by what the ipcache knows of the
+// source address, unless that is the host: traffic from the world that was
+// masqueraded has the host's address too (SPEC 10.2, step 5).
+func (o *object) resolveIdentity(p *dataplane.Packet, identity uint32, src [4]byte) uint32 {
+	if !identityIsReserved(identity) {
+		return identity
+	}
+	info := o.ipcacheLookup4(p, src)
+	if info != nil && info.SecLabel != code.IdentityUnknown && info.SecLabel != code.IdentityHost {
+		return info.SecLabel
+	}
+	return identity
+}

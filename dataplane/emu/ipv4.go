@@ -1,0 +1,76 @@
+package emu
+
+import (
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/code"
+	"github.com/hooklab/hooklab/dataplane/header"
+	"github.com/hooklab/hooklab/dataplane/trace"
+	"github.com/hooklab/hooklab/maps"
+)
+
+// ctDir is the direction of a conntrack lookup.
+type ctDir uint8
+
+// Directions (CT_EGRESS, CT_INGRESS, CT_SERVICE).
+const (
+	ctEgress ctDir = iota
+	ctIngress
+	ctService
+)
+
+// metric is the direction that a metric of this lookup has.
+//
+// C: ct_to_metrics_dir (lib/metrics.h).
+func (d ctDir) metric() code.Dir {
+	return [...]code.Dir{code.Egress, code.Ingress, code.Service}[d]
+}
+
+// l4Offset is where the L4 header begins, by the header length that the packet
+// claims.
+func l4Offset(ip header.IPv4) int { return header.EthernetSize + ip.HeaderLen() }
+
+// ipv4HandleFragmentation finds the packet's ports: in its L4 header, or, for a
+// later fragment, in cilium_ipv4_frag_datagrams, where the first fragment left
+// them (SPEC 3.8). Each call counts a fragment once.
+//
+// C: ipv4_handle_fragmentation (lib/ipv4.h).
+func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, dir ctDir) (ports maps.FragPorts, ret code.Ret) {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.IPv4HandleFragmentation), &ret)
+	}
+	fragment := ip.IsFragment()
+	if fragment {
+		o.updateMetrics(p, dir.metric(), code.ReasonFragPacket)
+		if !ip.HasL4Header() {
+			return o.ipv4FragGetL4Ports(ip)
+		}
+	}
+	b := p.Load(l4Offset(ip), header.PortsSize)
+	if b == nil {
+		return ports, code.Fault
+	}
+	ports = maps.FragPorts{SPort: [2]byte(b[header.SrcPort:]), DPort: [2]byte(b[header.DstPort:])}
+	if fragment {
+		key := fragKey(ip)
+		if o.e.maps.Frags.Set(&key, &ports, maps.Any) != nil {
+			o.updateMetrics(p, dir.metric(), code.ReasonFragUpdate)
+		}
+	}
+	return ports, code.OK
+}
+
+// ipv4FragGetL4Ports finds what the first fragment of a datagram left.
+//
+// C: ipv4_frag_get_l4ports (lib/ipv4.h).
+func (o *object) ipv4FragGetL4Ports(ip header.IPv4) (maps.FragPorts, code.Ret) {
+	key := fragKey(ip)
+	ports := o.e.maps.Frags.Ref(&key)
+	if ports == nil {
+		return maps.FragPorts{}, code.DropFragNotFound
+	}
+	return *ports, code.OK
+}
+
+func fragKey(ip header.IPv4) maps.FragKey {
+	return maps.FragKey{DAddr: ip.Dst(), SAddr: ip.Src(), ID: ip.ID(), Proto: ip.Protocol()}
+}

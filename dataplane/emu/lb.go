@@ -1,0 +1,273 @@
+package emu
+
+import (
+	"encoding/binary"
+
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/code"
+	"github.com/hooklab/hooklab/dataplane/header"
+	"github.com/hooklab/hooklab/dataplane/trace"
+	"github.com/hooklab/hooklab/maps"
+)
+
+// lb4ExtractKey makes the service key of a packet: destination address and port.
+// Other protocols than TCP and UDP have none (DropNoService, DropUnknownL4).
+//
+// C: lb4_extract_key (lib/lb.h).
+func (o *object) lb4ExtractKey(p *dataplane.Packet, ip header.IPv4) (maps.LB4Key, code.Ret) {
+	key := maps.LB4Key{Address: ip.Dst()}
+	switch ip.Protocol() {
+	case header.ProtoTCP, header.ProtoUDP:
+		ports, ret := o.ipv4HandleFragmentation(p, ip, ctEgress)
+		key.DPort = ports.DPort
+		return key, ret
+	case header.ProtoICMP:
+		return key, code.DropNoService
+	}
+	return key, code.DropUnknownL4
+}
+
+// lb4LookupService finds a frontend: slot 0 of the key, the external scope, any
+// protocol (SPEC 6.2).
+//
+// C: lb4_lookup_service (lib/lb.h).
+func (o *object) lb4LookupService(p *dataplane.Packet, key *maps.LB4Key) *maps.LB4Service {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.LB4LookupService), nil)
+	}
+	key.BackendSlot = 0
+	return o.e.maps.Services.Ref(key)
+}
+
+// lb4SelectBackendID draws one of the service's slots, of which there is at least
+// one; 0 means that the slot is missing.
+//
+// C: lb4_select_backend_id (lib/lb.h).
+func (o *object) lb4SelectBackendID(key *maps.LB4Key, svc *maps.LB4Service) uint32 {
+	key.BackendSlot = uint16(o.e.env.NextRand()%uint32(svc.Count)) + 1
+	slot := o.e.maps.Services.Ref(key)
+	if slot == nil {
+		return 0
+	}
+	return slot.BackendID
+}
+
+func (o *object) lb4LookupBackend(id uint32) *maps.LB4Backend {
+	return o.e.maps.Backends.Ref(&maps.LB4BackendKey{ID: id})
+}
+
+// lb4Local chooses the backend of a packet to a service, or keeps the one that
+// its flow has, and translates the packet (SPEC 6.3). state is then what the
+// connection to the backend is to be created with.
+//
+// C: lb4_local (lib/lb.h).
+func (o *object) lb4Local(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key, svc *maps.LB4Service, state *ctState) (ret code.Ret) {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.LB4Local), &ret)
+	}
+	if svc.Count == 0 {
+		return code.DropNoService
+	}
+	tuple := newCTTuple(ip)
+	_, status := o.ctLookup4(p, ip, &tuple, ctService, state)
+	var backend *maps.LB4Backend
+	switch status {
+	case ctNew:
+		backend = o.lb4NewFlow(p, key, svc, &tuple, state)
+	case ctReopened, ctEstablished, ctRelated, ctReply:
+		backend = o.lb4KnownFlow(p, key, svc, &tuple, state)
+	}
+	if backend == nil {
+		return code.DropNoService
+	}
+	// Both may have been looked up again under the same key: the same entry.
+	state.revNAT = svc.RevNAT
+	client := ip.Src()
+	state.addr, state.svcAddr = backend.Address, client
+	loopback := client == backend.Address
+	if loopback {
+		state.bits |= maps.CTLBLoopback
+		state.addr = o.cfg.Loopback
+	}
+	return o.lb4Xlate(p, ip, key, backend, loopback)
+}
+
+// lb4NewFlow chooses a backend for a new flow and writes its service entry.
+func (o *object) lb4NewFlow(p *dataplane.Packet, key *maps.LB4Key, svc *maps.LB4Service, tuple *maps.CTKey, state *ctState) *maps.LB4Backend {
+	id := o.lb4SelectBackendID(key, svc)
+	backend := o.lb4LookupBackend(id)
+	if backend == nil {
+		return nil
+	}
+	state.backendID, state.revNAT = id, svc.RevNAT
+	if o.ctCreate4(p, nil, tuple, ctService, state, false).IsErr() {
+		return nil
+	}
+	return backend
+}
+
+// lb4KnownFlow finds the backend of a flow that has a service entry. Another is
+// chosen where the entry is of another service, where its backend is gone, or
+// where it is not active and the packet opens a connection.
+func (o *object) lb4KnownFlow(p *dataplane.Packet, key *maps.LB4Key, svc *maps.LB4Service, tuple *maps.CTKey, state *ctState) *maps.LB4Backend {
+	if state.revNAT == [2]byte{} {
+		state.revNAT = svc.RevNAT
+		o.ctUpdateRevNAT(tuple, state.revNAT)
+	}
+	if state.revNAT != svc.RevNAT {
+		state.backendID = o.lb4SelectBackendID(key, svc)
+		if state.backendID == 0 {
+			return nil
+		}
+		o.ctUpdateBackend(tuple, state.backendID)
+		state.revNAT = svc.RevNAT
+		o.ctUpdateRevNAT(tuple, state.revNAT)
+	}
+	backend := o.lb4LookupBackend(state.backendID)
+	if backend != nil && (backend.State == maps.BackendActive || !state.syn) {
+		return backend
+	}
+	svc = o.lb4LookupService(p, key)
+	if svc == nil {
+		return nil
+	}
+	state.backendID = o.lb4SelectBackendID(key, svc)
+	if backend = o.lb4LookupBackend(state.backendID); backend != nil {
+		o.ctUpdateBackend(tuple, state.backendID)
+	}
+	return backend
+}
+
+// ctUpdateBackend writes another backend into a flow's service entry.
+//
+// C: ct_update_backend_id (lib/conntrack.h).
+func (o *object) ctUpdateBackend(tuple *maps.CTKey, id uint32) {
+	if e := o.ctMap(tuple.Proto).Ref(tuple); e != nil {
+		e.RxBytes = uint64(id)
+	}
+}
+
+// ctUpdateRevNAT writes another service into a flow's service entry.
+//
+// C: ct_update_rev_nat_index (lib/conntrack.h).
+func (o *object) ctUpdateRevNAT(tuple *maps.CTKey, id [2]byte) {
+	if e := o.ctMap(tuple.Proto).Ref(tuple); e != nil {
+		e.RevNAT = id
+	}
+}
+
+// lb4Xlate makes the packet one for the backend; a looped one gets the loopback
+// address as its source. A later fragment has no ports and no L4 checksum.
+//
+// C: lb4_xlate (lib/lb.h).
+func (o *object) lb4Xlate(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key, backend *maps.LB4Backend, loopback bool) (ret code.Ret) {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.LB4Xlate), &ret)
+	}
+	l4, proto := l4Offset(ip), ip.Protocol()
+	diff := header.Sum(0).Diff4(key.Address, backend.Address)
+	ip.SetDst(backend.Address)
+	if loopback {
+		diff = diff.Diff4(ip.Src(), o.cfg.Loopback)
+		ip.SetSrc(o.cfg.Loopback)
+	}
+	if !l3CsumReplaceDiff(p, header.EthernetSize+header.IPv4Checksum, diff) {
+		return code.DropCsumL3
+	}
+	if !ip.HasL4Header() {
+		return code.OK
+	}
+	c := csumL4Offset(proto)
+	if !csumL4ReplaceDiff(p, l4, c, diff) {
+		return code.DropCsumL4
+	}
+	if backend.Port != [2]byte{} && key.DPort != backend.Port {
+		return o.l4ModifyPort(p, l4, header.DstPort, c, backend.Port, key.DPort)
+	}
+	return code.OK
+}
+
+// lb4StoreState passes the load balancer's choice to the next programs in the
+// scratch slots.
+//
+// C: lb4_ctx_store_state (lib/lb.h).
+func lb4StoreState(p *dataplane.Packet, s *ctState) {
+	p.CB[cbProxy] = 0
+	p.CB[cbBackendID] = s.backendID
+	p.CB[cbCTState] = uint32(binary.LittleEndian.Uint16(s.revNAT[:])) << 16
+	if s.loopback() {
+		p.CB[cbCTState] |= 1
+	}
+}
+
+// lb4RestoreState takes what lb4StoreState left and clears the slots.
+//
+// C: lb4_ctx_restore_state (lib/lb.h).
+func (o *object) lb4RestoreState(p *dataplane.Packet, dst [4]byte) ctState {
+	var s ctState
+	meta := p.CB[cbCTState]
+	if meta&1 != 0 {
+		s.bits = maps.CTLBLoopback
+		s.addr, s.svcAddr = o.cfg.Loopback, dst
+	}
+	binary.LittleEndian.PutUint16(s.revNAT[:], uint16(meta>>16))
+	s.backendID = p.CB[cbBackendID]
+	p.CB[cbCTState], p.CB[cbBackendID], p.CB[cbProxy] = 0, 0, 0
+	return s
+}
+
+// lb4RevNAT makes a backend's answer one of the service. A service that is no
+// longer known leaves it untranslated (SPEC 6.6).
+//
+// C: lb4_rev_nat (lib/lb.h).
+func (o *object) lb4RevNAT(p *dataplane.Packet, ip header.IPv4, state *ctState, tuple *maps.CTKey) (ret code.Ret) {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.LB4RevNAT), &ret)
+	}
+	nat := o.e.maps.RevNAT.Ref(&maps.RevNATKey{ID: state.revNAT})
+	if nat == nil {
+		return code.OK
+	}
+	return o.lb4RevNATInner(p, ip, nat, state, tuple)
+}
+
+// lb4RevNATInner rewrites source port and address; on a looped connection the
+// old source becomes the destination.
+//
+// C: __lb4_rev_nat (lib/lb.h).
+func (o *object) lb4RevNATInner(p *dataplane.Packet, ip header.IPv4, nat *maps.RevNAT, state *ctState, tuple *maps.CTKey) (ret code.Ret) {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.LB4RevNATInner), &ret)
+	}
+	l4 := l4Offset(ip)
+	var c csumOffset
+	if ip.HasL4Header() {
+		c = csumL4Offset(tuple.Proto)
+	}
+	if c.off != 0 && nat.Port != [2]byte{} {
+		b := p.Load(l4+header.SrcPort, 2)
+		if b == nil {
+			return code.Fault
+		}
+		if old := [2]byte(b); old != nat.Port {
+			if ret := o.l4ModifyPort(p, l4, header.SrcPort, c, nat.Port, old); ret.IsErr() {
+				return ret
+			}
+		}
+	}
+	old := ip.Src()
+	ip.SetSrc(nat.Address)
+	diff := header.Sum(0).Diff4(old, nat.Address)
+	if state.loopback() {
+		diff = diff.Diff4(ip.Dst(), old)
+		ip.SetDst(old)
+		tuple.SAddr = old
+	}
+	if !l3CsumReplaceDiff(p, header.EthernetSize+header.IPv4Checksum, diff) {
+		return code.DropCsumL3
+	}
+	if c.off != 0 && !csumL4ReplaceDiff(p, l4, c, diff) {
+		return code.DropCsumL4
+	}
+	return code.OK
+}

@@ -1,0 +1,23 @@
+package emu
+
+import (
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/code"
+	"github.com/hooklab/hooklab/maps"
+)
+
+// updateMetrics counts the frame, Ethernet header included, in cilium_metrics
+// (SPEC 12.3).
+//
+// C: update_metrics (lib/metrics.h).
+func (o *object) updateMetrics(p *dataplane.Packet, dir code.Dir, reason uint8) {
+	key := maps.MetricsKey{Reason: reason, Dir: uint8(dir)}
+	n := uint64(len(p.Data))
+	if v := o.e.maps.Metrics.Ref(&key); v != nil {
+		v.Count++
+		v.Bytes += n
+		return
+	}
+	// A full map loses the count, as in C.
+	_ = o.e.maps.Metrics.Set(&key, &maps.MetricsValue{Count: 1, Bytes: n}, maps.Any)
+}

@@ -1,0 +1,122 @@
+package emu
+
+import (
+	"encoding/binary"
+
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/code"
+	"github.com/hooklab/hooklab/dataplane/header"
+	"github.com/hooklab/hooklab/dataplane/trace"
+	"github.com/hooklab/hooklab/maps"
+)
+
+// access is a question to an endpoint's policy map.
+type access struct {
+	remote uint32 // identity of the other side
+	dport  [2]byte
+	proto  uint8
+	egress bool
+}
+
+// policyCanEgress4 decides whether a pod may send: 0 yes, positive a proxy port,
+// negative no. Traffic to the tunnel's port is never allowed: a pod must not
+// inject encapsulated packets.
+//
+// C: policy_can_egress4 (lib/policy.h).
+func (o *object) policyCanEgress4(p *dataplane.Packet, a *access) (match code.MatchType, ret code.Ret) {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.PolicyCanEgress4), &ret)
+	}
+	if a.proto == header.ProtoUDP && binary.BigEndian.Uint16(a.dport[:]) == o.cfg.TunnelPort {
+		return code.MatchNone, code.DropEncapProhibited
+	}
+	return o.policyCanAccessInner(p, a)
+}
+
+// policyCanAccessIngress decides whether a pod may receive, as policyCanEgress4.
+//
+// C: policy_can_access_ingress (lib/policy.h).
+func (o *object) policyCanAccessIngress(p *dataplane.Packet, a *access) (match code.MatchType, ret code.Ret) {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.PolicyCanAccessIngress), &ret)
+	}
+	return o.policyCanAccessInner(p, a)
+}
+
+// policyCanAccessInner asks the policy map from the most to the least specific
+// key; the first hit decides and counts the packet (SPEC 13).
+//
+// C: __policy_can_access (lib/policy.h).
+func (o *object) policyCanAccessInner(p *dataplane.Packet, a *access) (match code.MatchType, ret code.Ret) {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.PolicyCanAccessInner), &ret)
+	}
+	dport := a.dport
+	if a.proto == header.ProtoICMP {
+		ip := p.IPv4()
+		if ip == nil {
+			return code.MatchNone, code.DropInvalid
+		}
+		b := p.Load(l4Offset(ip), header.ICMPSize)
+		if b == nil {
+			return code.MatchNone, code.DropInvalid
+		}
+		if b[header.ICMPType] == header.ICMPUnreachable && b[header.ICMPCode] == header.ICMPFragNeeded {
+			return code.MatchNone, code.OK
+		}
+		dport = [2]byte{0, b[header.ICMPType]}
+	}
+	var dir uint8
+	if a.egress {
+		dir = 1
+	}
+	for _, try := range [...]struct {
+		key   maps.PolicyKey
+		match code.MatchType
+	}{
+		{maps.PolicyKey{SecLabel: a.remote, DPort: dport, Proto: a.proto, Egress: dir}, code.MatchL3L4},
+		{maps.PolicyKey{DPort: dport, Proto: a.proto, Egress: dir}, code.MatchL4},
+		{maps.PolicyKey{SecLabel: a.remote, Egress: dir}, code.MatchL3},
+		{maps.PolicyKey{Egress: dir}, code.MatchAll},
+	} {
+		e := o.policy.Ref(&try.key)
+		if e == nil {
+			continue
+		}
+		e.Packets++
+		e.Bytes += uint64(len(p.Data))
+		switch {
+		case e.Deny&1 != 0:
+			return try.match, code.DropPolicyDeny
+		case try.match == code.MatchL3L4 || try.match == code.MatchL4:
+			return try.match, code.Ret(binary.LittleEndian.Uint16(e.ProxyPort[:]))
+		}
+		return try.match, code.OK
+	}
+	if p.CB[cbPolicy] != 0 {
+		return code.MatchNone, code.OK
+	}
+	return code.MatchNone, code.DropPolicy
+}
+
+// sendPolicyVerdictNotify reports a verdict, if the endpoint's filter asks for
+// that direction.
+//
+// C: send_policy_verdict_notify (lib/policy_log.h).
+func (o *object) sendPolicyVerdictNotify(p *dataplane.Packet, a *access, verdict code.Ret, match code.MatchType) {
+	if p.Trace != nil {
+		defer p.Trace.Leave(p.Trace.Enter(trace.SendPolicyVerdictNotify), nil)
+	}
+	dir := code.Ingress
+	if a.egress {
+		dir = code.Egress
+	}
+	if p.Events == nil || o.cfg.Endpoint.VerdictFilter&uint32(dir) == 0 {
+		return
+	}
+	p.Events.Verdict(trace.Verdict{
+		Common:      trace.Common{Source: o.source, Hash: p.Hash},
+		RemoteLabel: a.remote, Verdict: int32(verdict), DstPort: binary.BigEndian.Uint16(a.dport[:]),
+		Proto: a.proto, Dir: dir, Match: match,
+	}, p.Data, o.cfg.CaptureLen)
+}
