@@ -1,5 +1,11 @@
 package maps
 
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+)
+
 // NameIPCache is the map from prefixes to identities and tunnel endpoints.
 const NameIPCache = "cilium_ipcache"
 
@@ -29,4 +35,36 @@ type RemoteEndpointInfo struct {
 	TunnelEndpoint [4]byte
 	NodeID         uint16
 	Key, Pad       uint8
+}
+
+// String returns the prefix as `cilium map get` prints it, A.B.C.D/len.
+func (k IPCacheKey) String() string {
+	ip, ok := either(k.Family, k.IP, k.Pad3)
+	if !ok {
+		return "<unknown>"
+	}
+	return fmt.Sprintf("%s/%d", ip, int64(k.PrefixLen)-ipcacheStaticBits)
+}
+
+// String returns the value as `cilium map get` of Cilium 1.12.8 prints it (SPEC 14.2).
+func (v RemoteEndpointInfo) String() string {
+	return fmt.Sprintf("%s nodeid=%d", v.TextWithoutNodeID(), v.NodeID)
+}
+
+// TextWithoutNodeID returns the value as earlier 1.12 releases print it, which is the form in the article.
+func (v RemoteEndpointInfo) TextWithoutNodeID() string {
+	return fmt.Sprintf("identity=%d encryptkey=%d tunnelendpoint=%s", v.SecLabel, v.Key, addr4(v.TunnelEndpoint))
+}
+
+// ipcacheRows lists prefixes by address, a shorter prefix before a longer one.
+func ipcacheRows(s Store, opt TextOptions) ([]Row, error) {
+	in, err := items(s, func(a, b *item[IPCacheKey, RemoteEndpointInfo]) int {
+		return cmp.Or(bytes.Compare(view(&a.k)[7:], view(&b.k)[7:]), cmp.Compare(a.k.PrefixLen, b.k.PrefixLen))
+	})
+	return rows(in, func(k *IPCacheKey, v *RemoteEndpointInfo) (string, string) {
+		if opt.NoNodeID {
+			return k.String(), v.TextWithoutNodeID()
+		}
+		return k.String(), v.String()
+	}), err
 }

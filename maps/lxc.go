@@ -1,5 +1,11 @@
 package maps
 
+import (
+	"fmt"
+	"net"
+	"strconv"
+)
+
 // NameLXC is the map of local endpoints.
 const NameLXC = "cilium_lxc"
 
@@ -37,4 +43,31 @@ type EndpointInfo struct {
 	NodeMAC       [6]byte
 	Pad3          [2]byte
 	Pad4          [16]byte
+}
+
+// String returns the key as `cilium map get` prints it, IP:0.
+func (k EndpointKey) String() string {
+	ip, ok := either(k.Family, k.IP, k.Pad)
+	if !ok {
+		return "nil"
+	}
+	return net.JoinHostPort(ip.String(), strconv.Itoa(int(k.Key)))
+}
+
+// String returns the value as `cilium map get` prints it (SPEC 14.1).
+func (v EndpointInfo) String() string {
+	if v.Flags&EndpointHost != 0 {
+		return "(localhost)"
+	}
+	return fmt.Sprintf("id=%-5d flags=0x%04X ifindex=%-3d mac=%s nodemac=%s", v.LXCID, v.Flags, v.Ifindex, mac(v.MAC), mac(v.NodeMAC))
+}
+
+func mac(m [6]byte) string {
+	return fmt.Sprintf("%02X:%02X:%02X:%02X:%02X:%02X", m[0], m[1], m[2], m[3], m[4], m[5])
+}
+
+// lxcRows lists endpoints by address.
+func lxcRows(s Store, _ TextOptions) ([]Row, error) {
+	in, err := items(s, byKey[EndpointKey, EndpointInfo])
+	return rows(in, func(k *EndpointKey, v *EndpointInfo) (string, string) { return k.String(), v.String() }), err
 }
