@@ -1,0 +1,225 @@
+package cluster
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+)
+
+// change makes a clone of the current state, lets f alter it, completes the result
+// and publishes it. Nothing changes if any of that fails.
+func (c *Cluster) change(f func(d *description) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := newDescription()
+	d.state = c.now().clone()
+	d.underlayGiven = true
+	if err := f(d); err != nil {
+		return err
+	}
+	if err := d.complete().err(); err != nil {
+		return err
+	}
+	c.current.Store(&d.state)
+	return nil
+}
+
+// AddPod adds a pod and returns it with what was allocated. Errors are ErrInput.
+func (c *Cluster) AddPod(p Pod) (Pod, error) {
+	p.Namespace = namespaceOr(p.Namespace)
+	err := c.change(func(d *description) error {
+		if err := d.newName("Pod", p.Namespace, p.Name, func() bool {
+			return slices.ContainsFunc(d.pods, func(q Pod) bool { return q.Ref() == p.Ref() })
+		}); err != nil {
+			return err
+		}
+		d.pods = append(d.pods, p)
+		return nil
+	})
+	if err != nil {
+		return Pod{}, err
+	}
+	return c.Pod(p.Ref())
+}
+
+// RemovePod removes a pod at once. Services lose it as a backend.
+func (c *Cluster) RemovePod(ref string) error {
+	return c.change(func(d *description) error {
+		i, err := d.pod(ref)
+		if err == nil {
+			d.pods = slices.Delete(d.pods, i, i+1)
+		}
+		return err
+	})
+}
+
+// SetPhase changes a pod's phase. A pod that is to go gracefully is Terminating for
+// a while before RemovePod.
+func (c *Cluster) SetPhase(ref string, phase Phase) error {
+	return c.change(func(d *description) error {
+		i, err := d.pod(ref)
+		if err == nil {
+			d.pods[i].Phase = phase
+		}
+		return err
+	})
+}
+
+// AddService adds a service and returns it with what was allocated. Backends that it
+// brings for a port are Fixed.
+func (c *Cluster) AddService(s Service) (Service, error) {
+	s = s.clone()
+	s.Namespace = namespaceOr(s.Namespace)
+	for i := range s.Ports {
+		s.Ports[i].Fixed = s.Ports[i].Fixed || len(s.Ports[i].Backends) > 0
+	}
+	err := c.change(func(d *description) error {
+		if err := d.newName("Service", s.Namespace, s.Name, func() bool {
+			return slices.ContainsFunc(d.state.services, func(q Service) bool { return q.Ref() == s.Ref() })
+		}); err != nil {
+			return err
+		}
+		d.state.services = append(d.state.services, s)
+		return nil
+	})
+	if err != nil {
+		return Service{}, err
+	}
+	return c.Service(s.Ref())
+}
+
+// RemoveService removes a service with its frontends.
+func (c *Cluster) RemoveService(ref string) error {
+	return c.change(func(d *description) error {
+		i, err := d.service(ref)
+		if err == nil {
+			d.state.services = slices.Delete(d.state.services, i, i+1)
+		}
+		return err
+	})
+}
+
+// SetBackends replaces the backends of a service's port; ids of 0 are allocated. The
+// service's selector no longer counts for that port.
+func (c *Cluster) SetBackends(ref string, port uint16, backends []Backend) error {
+	return c.change(func(d *description) error {
+		i, err := d.service(ref)
+		if err != nil {
+			return err
+		}
+		s, found := &d.state.services[i], false
+		for j := range s.Ports {
+			if s.Ports[j].Port == port {
+				s.Ports[j].Backends, s.Ports[j].Fixed, found = slices.Clone(backends), true, true
+			}
+		}
+		if !found {
+			return inputErrorf("Service "+s.Ref(), "", "no port %d", port)
+		}
+		for _, b := range backends {
+			if !b.Addr.Addr().Is4() || b.Addr.Port() == 0 {
+				return inputErrorf("Service "+s.Ref(), "", "%v: not an IPv4 address and port", b.Addr)
+			}
+			if b.ID != 0 {
+				if s.BackendIDs == nil {
+					s.BackendIDs = make(map[netip.AddrPort]uint32)
+				}
+				s.BackendIDs[b.Addr] = b.ID
+			}
+		}
+		return nil
+	})
+}
+
+// newName checks the name of an object that is to be added.
+func (d *description) newName(kind, namespace, name string, exists func() bool) error {
+	if err := checkName(name); err != nil {
+		return inputErrorf(kind, "name", "%v", err)
+	}
+	if err := checkName(namespace); err != nil {
+		return inputErrorf(kind, "namespace", "%v", err)
+	}
+	if exists() {
+		return inputErrorf(kind+" "+namespace+"/"+name, "", "exists already")
+	}
+	return nil
+}
+
+// Reload makes the cluster what the sources describe now. What stays keeps what it
+// was allocated; what the sources give wins. It returns what a lab has to do to its
+// namespaces. Nothing changes on an error.
+func (c *Cluster) Reload(sources ...Source) (Changes, error) {
+	d, err := parse(sources)
+	if err != nil {
+		return Changes{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.now()
+	d.inherit(old)
+	if err := d.complete().err(); err != nil {
+		return Changes{}, err
+	}
+	c.current.Store(&d.state)
+	return difference(old, &d.state), nil
+}
+
+// Changes are the nodes and pods that two states of a cluster do not have in
+// common. A pod that was replaced, because its address, node or another property of
+// its namespace is new, is in both lists of pods.
+type Changes struct {
+	AddedNodes, RemovedNodes []Node
+	AddedPods, RemovedPods   []Pod
+	// Settings says that the lab's own settings differ; a running lab has to be made
+	// anew for that.
+	Settings bool
+}
+
+// Empty says that no node, pod or setting changed.
+func (c Changes) Empty() bool {
+	return !c.Settings && len(c.AddedNodes)+len(c.RemovedNodes)+len(c.AddedPods)+len(c.RemovedPods) == 0
+}
+
+func difference(old, now *state) Changes {
+	c := Changes{Settings: !reflect.DeepEqual(old.settings, now.settings)}
+	c.RemovedNodes = missing(old.nodes, now.nodes, nodeIdentity)
+	c.AddedNodes = missing(now.nodes, old.nodes, nodeIdentity)
+	c.RemovedPods = missing(old.pods, now.pods, podIdentity)
+	c.AddedPods = missing(now.pods, old.pods, podIdentity)
+	return c
+}
+
+// missing lists what is in a and not in b.
+func missing[T any](a, b []T, key func(*T) string) []T {
+	have := make(map[string]bool, len(b))
+	for i := range b {
+		have[key(&b[i])] = true
+	}
+	var list []T
+	for i := range a {
+		if !have[key(&a[i])] {
+			list = append(list, a[i])
+		}
+	}
+	return list
+}
+
+// nodeIdentity and podIdentity are all that makes a namespace another one.
+func nodeIdentity(n *Node) string {
+	return n.Name + " " + n.IP.String() + " " + n.PodCIDR.String() + " " + n.Router.String() + " " +
+		n.MAC.String() + n.HostMAC.String() + n.NetMAC.String() + n.VXLANMAC.String() + " " + endpointIdentity(&n.Health)
+}
+
+func podIdentity(p *Pod) string {
+	text := p.Ref() + " " + p.Node + " " + strconv.FormatBool(p.HostNetwork) + " " + endpointIdentity(&p.Endpoint)
+	for _, word := range p.Run {
+		text += " " + strconv.Quote(word)
+	}
+	return text
+}
+
+func endpointIdentity(e *Endpoint) string {
+	return e.IP.String() + " " + strconv.Itoa(int(e.ID)) + " " + e.MAC.String() + " " + e.NodeMAC.String() +
+		" " + strconv.Itoa(int(e.Ifindex)) + " " + e.Device
+}

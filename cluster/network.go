@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// findUnderlay chooses the underlay if no Lab document names one: the default, or,
+// if the nodes have addresses elsewhere, the smallest network that holds them all.
+func (c *completion) findUnderlay() {
+	if c.underlayGiven {
+		return
+	}
+	var low, high netip.Addr
+	outside := false
+	for i := range c.state.nodes {
+		ip := c.state.nodes[i].IP
+		if !ip.IsValid() {
+			continue
+		}
+		if !low.IsValid() || ip.Less(low) {
+			low = ip
+		}
+		if !high.IsValid() || high.Less(ip) {
+			high = ip
+		}
+		outside = outside || !c.settings.Underlay.Contains(ip)
+	}
+	if !outside {
+		return
+	}
+	for bits := 24; bits >= 8; bits-- {
+		p := netip.PrefixFrom(low, bits).Masked()
+		if usable(p, low) && usable(p, high) && c.roomForGateway(p) {
+			c.settings.Underlay = p
+			return
+		}
+	}
+}
+
+// roomForGateway says that no node has the network's first address.
+func (c *completion) roomForGateway(p netip.Prefix) bool {
+	for i := range c.state.nodes {
+		if c.state.nodes[i].IP == p.Addr().Next() {
+			return false
+		}
+	}
+	return true
+}
+
+// findPodCIDRs derives the podCIDR of nodes that have none from the addresses of
+// their router, health endpoint and pods, so that a dump without CiliumNodes is
+// enough.
+func (c *completion) findPodCIDRs() {
+	known := make(map[string]netip.Addr)
+	for i := range c.pods {
+		p := &c.pods[i]
+		if _, ok := known[p.Node]; !ok && p.IP.IsValid() && !p.HostNetwork {
+			known[p.Node] = p.IP
+		}
+	}
+	for i := range c.state.nodes {
+		n := &c.state.nodes[i]
+		if n.PodCIDR.IsValid() {
+			continue
+		}
+		for _, ip := range []netip.Addr{n.Router, n.Health.IP, known[n.Name]} {
+			if ip.IsValid() && !n.PodCIDR.IsValid() {
+				n.PodCIDR = netip.PrefixFrom(ip, c.settings.PodMask).Masked()
+			}
+		}
+	}
+}
+
+// nextNodeIP is the lowest free address of the underlay, as a container engine
+// gives them to a kind cluster's nodes.
+func (c *completion) nextNodeIP(owner string) netip.Addr {
+	u := c.settings.Underlay
+	for ip := c.settings.Gateway().Next(); usable(u, ip); ip = ip.Next() {
+		if _, ok := c.ips[ip]; !ok {
+			c.ips[ip] = owner
+			return ip
+		}
+	}
+	return netip.Addr{}
+}
+
+// nextPodCIDR is the next network of the pool that overlaps nothing.
+func (c *completion) nextPodCIDR() netip.Prefix {
+	s := &c.settings
+	if c.cidrs == nil {
+		c.cidrs = make(map[netip.Prefix]bool)
+		c.wide = []netip.Prefix{s.Underlay, s.ServiceCIDR}
+		for i := range c.state.nodes {
+			switch p := c.state.nodes[i].PodCIDR; {
+			case p.IsValid() && p.Bits() >= s.PodMask:
+				c.cidrs[netip.PrefixFrom(p.Addr(), s.PodMask).Masked()] = true
+			case p.IsValid():
+				c.wide = append(c.wide, p)
+			}
+		}
+	}
+	for ; c.nextCIDR < 1<<(s.PodMask-s.PodPool.Bits()); c.nextCIDR++ {
+		p := netip.PrefixFrom(toAddr(toUint(s.PodPool.Addr())+c.nextCIDR<<(32-s.PodMask)), s.PodMask)
+		if !c.cidrs[p] && !slices.ContainsFunc(c.wide, p.Overlaps) {
+			c.cidrs[p] = true
+			return p
+		}
+	}
+	return netip.Prefix{}
+}
