@@ -35,6 +35,7 @@ type Node struct {
 	env     dataplane.Env
 	stats   Stats
 	tasks   tasks
+	look    func(*Event) // nil: nobody looks
 }
 
 // Stats counts frames by what became of them.
@@ -43,15 +44,7 @@ type Stats struct {
 	ToPod      uint64 // sent into a pod
 	ToStack    uint64 // given to the host stack
 	ToUnderlay uint64 // encapsulated
-	Dropped    uint64 // by a program's verdict
-
-	LostOtherHost uint64 // given to the stack with another host's address
-	LostMTU       uint64 // too long for the device
-	LostNoDevice  uint64 // redirected to a device that does not exist
-	LostNoKey     uint64 // sent to cilium_vxlan without a tunnel key
-	LostLoop      uint64 // redirected too often
-	LostIO        uint64 // refused by wire, stack or underlay
-	LostEngine    uint64 // the engine failed
+	Lost       [LossEngine + 1]uint64
 }
 
 // New makes a node without devices.
@@ -66,6 +59,10 @@ func (n *Node) Name() string { return n.cfg.Name }
 
 // Runner is the node's engine.
 func (n *Node) Runner() dataplane.Runner { return n.cfg.Runner }
+
+// SetObserver lets f see every frame's way from now on; nil ends that. It is
+// called on the node's goroutine.
+func (n *Node) SetObserver(f func(*Event)) { n.look = f }
 
 // Stats counts what has happened so far.
 func (n *Node) Stats() Stats { return n.stats }
@@ -161,13 +158,14 @@ func (n *Node) receive(d *Device, p *dataplane.Packet, hops int) {
 	if len(p.Data) >= header.EthernetSize {
 		p.PktType = packetType(p.Eth().Dst(), d.MAC)
 	}
-	v, ok := n.run(d.Ingress, p)
+	n.observe(EventIn, d, p)
+	v, ok := n.run(d, d.Ingress, p)
 	if !ok {
 		return
 	}
 	switch v.Kind() {
 	case dataplane.Dropped:
-		n.stats.Dropped++
+		n.lose(LossVerdict, d, p)
 	case dataplane.Redirected:
 		n.redirect(v, p, hops)
 	default:
@@ -177,18 +175,14 @@ func (n *Node) receive(d *Device, p *dataplane.Packet, hops int) {
 
 // transmit is a device's egress: program, then what the device does.
 func (n *Node) transmit(d *Device, p *dataplane.Packet, hops int) {
-	if hops > maxHops {
-		n.stats.LostLoop++
-		return
-	}
 	p.Ifindex = d.Ifindex
-	v, ok := n.run(d.Egress, p)
+	v, ok := n.run(d, d.Egress, p)
 	if !ok {
 		return
 	}
 	switch v.Kind() {
 	case dataplane.Dropped:
-		n.stats.Dropped++
+		n.lose(LossVerdict, d, p)
 	case dataplane.Redirected:
 		n.redirect(v, p, hops)
 	default:
@@ -198,14 +192,20 @@ func (n *Node) transmit(d *Device, p *dataplane.Packet, hops int) {
 
 // run runs a hook's program; no hook passes. It is false if the engine failed,
 // and the frame is lost.
-func (n *Node) run(h *dataplane.Hook, p *dataplane.Packet) (dataplane.Verdict, bool) {
+func (n *Node) run(d *Device, h *dataplane.Hook, p *dataplane.Packet) (dataplane.Verdict, bool) {
 	if h == nil {
 		return dataplane.Verdict{}, true
 	}
+	if n.look != nil {
+		n.look(&Event{Kind: EventBefore, Device: d, Packet: p, Hook: h})
+	}
 	v, err := n.cfg.Runner.Run(*h, p, &n.env)
 	if err != nil {
-		n.stats.LostEngine++
+		n.lose(LossEngine, d, p)
 		return v, false
+	}
+	if n.look != nil {
+		n.look(&Event{Kind: EventAfter, Device: d, Packet: p, Hook: h, Verdict: v})
 	}
 	return v, true
 }
@@ -215,9 +215,9 @@ func (n *Node) redirect(v dataplane.Verdict, p *dataplane.Packet, hops int) {
 	d := n.devices[v.Ifindex]
 	switch {
 	case d == nil:
-		n.stats.LostNoDevice++
+		n.lose(LossNoDevice, nil, p)
 	case hops >= maxHops:
-		n.stats.LostLoop++
+		n.lose(LossLoop, d, p)
 	case v.Flags&dataplane.RedirectPeer != 0 && d.Kind == LXC:
 		// Straight into the pod: no egress of the device.
 		n.toPod(d, p)
@@ -230,60 +230,63 @@ func (n *Node) redirect(v dataplane.Verdict, p *dataplane.Packet, hops int) {
 
 // send is what a device does with a frame that has passed its egress.
 func (n *Node) send(d *Device, p *dataplane.Packet, hops int) {
+	n.observe(EventOut, d, p)
 	switch d.Kind {
 	case LXC:
 		if !d.fits(p) {
-			n.stats.LostMTU++
+			n.lose(LossMTU, d, p)
 			return
 		}
 		n.toPod(d, p)
 	case Net:
-		n.crossVeth(Host, p, hops)
+		n.crossVeth(d, Host, p, hops)
 	case Host:
-		n.crossVeth(Net, p, hops)
+		n.crossVeth(d, Net, p, hops)
 	case VXLAN:
 		if !p.TunnelOut.Present {
-			n.stats.LostNoKey++
+			n.lose(LossNoKey, d, p)
 			return
 		}
-		n.count(n.cfg.Underlay.Send(p), &n.stats.ToUnderlay)
+		n.observe(EventToUnderlay, nil, p)
+		n.count(n.cfg.Underlay.Send(p), &n.stats.ToUnderlay, nil, p)
 	default:
-		n.stats.LostNoDevice++
+		n.lose(LossNoDevice, d, p)
 	}
 }
 
 // crossVeth receives the frame on the other end of the cilium_host/cilium_net
 // pair. Both are in one namespace: mark and scratch slots survive.
-func (n *Node) crossVeth(to Kind, p *dataplane.Packet, hops int) {
+func (n *Node) crossVeth(from *Device, to Kind, p *dataplane.Packet, hops int) {
 	peer := n.kinds[to]
-	if peer == nil {
-		n.stats.LostNoDevice++
-		return
+	switch {
+	case peer == nil:
+		n.lose(LossNoDevice, from, p)
+	case !peer.fits(p):
+		n.lose(LossMTU, from, p)
+	default:
+		n.receive(peer, p, hops+1)
 	}
-	if !peer.fits(p) {
-		n.stats.LostMTU++
-		return
-	}
-	n.receive(peer, p, hops+1)
 }
 
 func (n *Node) toPod(d *Device, p *dataplane.Packet) {
-	n.count(d.Wire.Send(p.Data, p), &n.stats.ToPod)
+	n.observe(EventToPod, d, p)
+	n.count(d.Wire.Send(p.Data, p), &n.stats.ToPod, d, p)
 }
 
 // deliver gives a received frame to the host stack, which takes none that is
 // addressed to another host.
 func (n *Node) deliver(d *Device, p *dataplane.Packet) {
 	if p.PktType == dataplane.PacketOtherHost {
-		n.stats.LostOtherHost++
+		n.lose(LossOtherHost, d, p)
 		return
 	}
-	n.count(n.cfg.Stack.Deliver(d, p), &n.stats.ToStack)
+	n.observe(EventToStack, d, p)
+	n.count(n.cfg.Stack.Deliver(d, p), &n.stats.ToStack, d, p)
 }
 
-func (n *Node) count(err error, done *uint64) {
+func (n *Node) count(err error, done *uint64, d *Device, p *dataplane.Packet) {
 	if err != nil {
-		n.stats.LostIO++
+		n.lose(LossIO, d, p)
 		return
 	}
 	*done++

@@ -296,7 +296,7 @@ func TestPaths(t *testing.T) {
 		{
 			name:  "host to an unassigned address of its pod CIDR: dropped by from-host",
 			send:  func(w *world) { fromHost(w, [4]byte{10, 0, 1, 99}, 0xc00) },
-			stats: node.Stats{Received: 1, Dropped: 1},
+			stats: lost(node.LossVerdict),
 		},
 		{
 			name: "from the tunnel to the host: in at cilium_host",
@@ -314,21 +314,21 @@ func TestPaths(t *testing.T) {
 				p := udp(w.t, routerA, pod1.ip, hostMAC, hostMAC, layers.IPProtocolSCTP, 64, 20)
 				w.must(w.a.Transmit(ifHost, p))
 			},
-			stats: node.Stats{Received: 1, LostOtherHost: 1},
+			stats: lost(node.LossOtherHost),
 		},
 		{
 			name: "frame longer than the device's MTU",
 			send: func(w *world) {
 				w.must(w.a.Receive(ifPod1, udp(w.t, pod1.ip, pod2.ip, podMAC(pod1), nodeMAC(pod1), layers.IPProtocolUDP, 64, 1477)))
 			},
-			stats: node.Stats{Received: 1, LostMTU: 1},
+			stats: lost(node.LossMTU),
 		},
 		{
 			name: "spoofed source",
 			send: func(w *world) {
 				w.must(w.a.Receive(ifPod1, udp(w.t, pod2.ip, pod2.ip, podMAC(pod1), nodeMAC(pod1), layers.IPProtocolUDP, 64, 20)))
 			},
-			stats: node.Stats{Received: 1, Dropped: 1},
+			stats: lost(node.LossVerdict),
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -343,6 +343,13 @@ func TestPaths(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lost is what the node counts for one frame that ended in it.
+func lost(l node.Loss) node.Stats {
+	s := node.Stats{Received: 1}
+	s.Lost[l] = 1
+	return s
 }
 
 func TestARP(t *testing.T) {
@@ -387,11 +394,11 @@ func TestLosses(t *testing.T) {
 	}{
 		{
 			"device gone", func(w *world) { w.must(w.a.RemoveDevice(ifPod2)) },
-			node.Stats{Received: 1, Dropped: 1}, // its slot of cilium_call_policy is empty: missed tail call
+			lost(node.LossVerdict), // its slot of cilium_call_policy is empty: missed tail call
 		},
 		{
 			"wire refuses", func(w *world) { w.a.Device(ifPod2).Wire = brokenWire{} },
-			node.Stats{Received: 1, LostIO: 1},
+			lost(node.LossIO),
 		},
 		{
 			"stale endpoint entry", func(w *world) {
@@ -404,7 +411,7 @@ func TestLosses(t *testing.T) {
 				binary.LittleEndian.PutUint32(v, 999)
 				w.must(m.Update(key, v, maps.Any))
 			},
-			node.Stats{Received: 1, LostNoDevice: 1},
+			lost(node.LossNoDevice),
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -443,8 +450,8 @@ func TestRedirectLoopEnds(t *testing.T) {
 	if err := n.Transmit(ifVXLAN, &dataplane.Packet{Data: make([]byte, 60)}); err != nil {
 		t.Fatal(err)
 	}
-	if got := n.Stats().LostLoop; got != 1 {
-		t.Errorf("got LostLoop %d, want 1", got)
+	if got := n.Stats().Lost[node.LossLoop]; got != 1 {
+		t.Errorf("got %d lost in a loop, want 1", got)
 	}
 }
 
