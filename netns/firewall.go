@@ -58,6 +58,12 @@ func (n *NS) SetFirewall(f Firewall) error {
 	if nat && !(f.PodCIDR.IsValid() && f.PodCIDR.Addr().Is4() && f.Router.Is4()) {
 		return fmt.Errorf("set firewall (pods %s, router %s): %w", f.PodCIDR, f.Router, errFirewallAddr)
 	}
+	for _, dev := range f.DropIngress {
+		// Newer kernels take any name and wait for the device.
+		if _, err := n.Link(dev); err != nil {
+			return fmt.Errorf("set firewall: %w", err)
+		}
+	}
 	err := n.Do(func() error {
 		c, err := nftables.New()
 		if err != nil {

@@ -38,18 +38,30 @@ type VXLAN struct {
 }
 
 // AddVeth makes a veth pair: a in n, b in peer, or in n too if peer is nil.
-// Names, indexes, addresses and flags are set in the same step.
+// If it fails, neither end is left.
 func (n *NS) AddVeth(a Link, peer *NS, b Link) error {
 	if err := checkLinkName(b.Name); err != nil {
 		return fmt.Errorf("add veth %s: peer: %w", a.Name, err)
 	}
-	return n.addLink("veth", a, func(data *nl.RtAttr) {
+	if peer == nil {
+		peer = n
+	}
+	bUp := b.Up
+	b.Up = false // the kernel cannot bring up a peer that has no peer yet
+	err := n.addLink("veth", a, func(data *nl.RtAttr) {
 		p := data.AddRtAttr(nl.VETH_INFO_PEER, nil)
 		b.fill(nl.NewIfInfomsgChild(p, unix.AF_UNSPEC), func(t int, v []byte) { p.AddRtAttr(t, v) })
-		if peer != nil && peer != n {
+		if peer != n {
 			p.AddRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(peer.FD())))
 		}
 	})
+	if err != nil || !bUp {
+		return err
+	}
+	if err := peer.SetUp(b.Name, true); err != nil {
+		return errors.Join(err, n.DelLink(a.Name))
+	}
+	return nil
 }
 
 // AddBridge makes a learning bridge without spanning tree and multicast

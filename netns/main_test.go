@@ -40,6 +40,7 @@ func readUntil(tb testing.TB, p *netns.Port, match func(frame []byte, m netns.Me
 	defer poll.Close()
 	must(tb, poll.Add(p.FD(), 1))
 	buf := make([]byte, 1<<16)
+	var seen []string
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		var m netns.Meta
 		n, err := p.Read(buf, &m)
@@ -52,8 +53,9 @@ func readUntil(tb testing.TB, p *netns.Port, match func(frame []byte, m netns.Me
 		if match(buf[:n], m) {
 			return buf[:n], m
 		}
+		seen = append(seen, string(buf[:n]))
 	}
-	tb.Fatal("the frame did not come")
+	tb.Fatalf("the frame did not come; seen: %q", seen)
 	return nil, netns.Meta{}
 }
 

@@ -11,7 +11,7 @@ import (
 // PacketOptions chooses what an AF_PACKET port does beside moving frames.
 type PacketOptions struct {
 	Marks    bool // receive skb->mark in Meta.Mark and send with it; needs Linux 5.19
-	Outgoing bool // also read what leaves the device, as tcpdump does; marks PktType 4
+	Outgoing bool // also read what others send on the device, with PktType PacketOutgoing
 	RcvBuf   int  // bytes of receive buffer; 0 is 4 MiB
 }
 

@@ -19,6 +19,8 @@ type Poller struct {
 
 	wakeMu sync.Mutex  // holds Wake and Close apart
 	wakeFD int         // eventfd; -1 after Close
+	one    [8]byte     // what Wake writes
+	count  [8]byte     // what Wait reads
 	awake  atomic.Bool // a wake-up is on its way
 }
 
@@ -38,6 +40,7 @@ func NewPoller() (*Poller, error) {
 		return nil, fmt.Errorf("new poller: %w", err)
 	}
 	p := &Poller{epfd: epfd, wakeFD: -1}
+	binary.NativeEndian.PutUint64(p.one[:], 1)
 	if p.wakeFD, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("new poller: %w", closeAfter(err, p))
 	}
@@ -110,9 +113,7 @@ func (p *Poller) Wake() error {
 	if p.wakeFD < 0 {
 		return fmt.Errorf("wake poller: %w", ErrClosed)
 	}
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	if _, err := unix.Write(p.wakeFD, one[:]); err != nil {
+	if _, err := unix.Write(p.wakeFD, p.one[:]); err != nil {
 		return fmt.Errorf("wake poller: %w", err)
 	}
 	return nil
@@ -121,9 +122,8 @@ func (p *Poller) Wake() error {
 // drain takes the wake-up. The flag goes last: a Wake before it does nothing,
 // which is right as Wait returns after it; the other order could lose one.
 func (p *Poller) drain() {
-	var count [8]byte
 	// It is non-blocking and was reported ready; nothing else can happen.
-	_, _ = unix.Read(p.wakeFD, count[:])
+	_, _ = unix.Read(p.wakeFD, p.count[:])
 	p.awake.Store(false)
 }
 

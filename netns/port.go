@@ -14,6 +14,7 @@ const (
 	PacketBroadcast uint8 = 1
 	PacketMulticast uint8 = 2
 	PacketOtherHost uint8 = 3 // to somebody else's address
+	PacketOutgoing  uint8 = 4 // sent, not received
 )
 
 // Port is where frames of one device enter and leave user space: the back of a

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -46,7 +47,8 @@ const (
 var errOffloadHdr = errors.New("offloads need a virtio header")
 
 // OpenTAP makes the TAP device l inside the namespace and returns its back. The
-// device disappears with the port. What the namespace sends on the device is
+// device disappears when the port is closed and no child is between fork and
+// exec, which holds copies of all descriptors. What the namespace sends on the device is
 // read from the port, what is written to the port the namespace receives.
 func (n *NS) OpenTAP(l Link, o TAPOptions) (*Port, error) {
 	if err := checkLinkName(l.Name); err != nil {
@@ -77,22 +79,24 @@ func (n *NS) OpenTAP(l Link, o TAPOptions) (*Port, error) {
 }
 
 // openWater makes a plain TAP device with water. water opens the descriptor
-// without close-on-exec, so no child may start until it is replaced by a copy.
-// The copy also takes it away from the Go poller, which water gives it to.
+// without close-on-exec and leaves it open if it fails, so until that is put
+// right no child may start and no other device may be made: both is what the
+// lock is for.
 func openWater(name string) (int, error) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
+	syscall.ForkLock.Lock()
+	defer syscall.ForkLock.Unlock()
 	cfg := water.Config{DeviceType: water.TAP}
 	cfg.Name = name
 	w, err := water.New(cfg)
 	if err != nil {
-		return -1, err
+		return -1, errors.Join(err, closeUnattached())
 	}
 	defer w.Close() //nolint:errcheck // the copy keeps the device
 	conn, err := w.ReadWriteCloser.(*os.File).SyscallConn()
 	if err != nil {
 		return -1, err
 	}
+	// A copy, as the original is in the hands of Go's own poller.
 	fd := -1
 	var dupErr error
 	err = conn.Control(func(s uintptr) { fd, dupErr = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 3) })
@@ -100,6 +104,33 @@ func openWater(name string) (int, error) {
 		return -1, err
 	}
 	return fd, nil
+}
+
+// closeUnattached closes the descriptors of the TAP driver that have no device
+// and would be inherited: what water leaves behind when it fails.
+func closeUnattached() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if path, err := os.Readlink("/proc/self/fd/" + e.Name()); err != nil || path != tunDevice {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 {
+			continue
+		}
+		req, err := unix.NewIfreq("")
+		if err == nil && errors.Is(unix.IoctlIfreq(fd, unix.TUNGETIFF, req), unix.EBADFD) {
+			return unix.Close(fd) // one failure, one descriptor
+		}
+	}
+	return nil
 }
 
 // openTAP makes a TAP device with what water cannot: a virtio header, offloads
