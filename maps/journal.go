@@ -168,13 +168,9 @@ func (j *Journal) Touched() int { return len(j.touched) + len(j.named) }
 // has stopped recording it is right as long as the set has not changed since.
 func (j *Journal) Diff() []Delta {
 	var out []Delta
-	renamed := make(map[part]bool)
-	for _, n := range j.named {
-		renamed[j.touchedPart(n.old)] = true
-		renamed[j.touchedPart(j.set.named[n.name])] = true
-	}
 	for _, p := range j.touched {
-		if !renamed[p] {
+		// A name that changed hands is compared as a whole, so that maps which came and went in between do not show.
+		if !slices.ContainsFunc(j.named, func(n nameRecord) bool { return n.name == p.mapName() }) {
 			out = p.deltas(out)
 		}
 	}
