@@ -65,7 +65,7 @@ func run(tb testing.TB, p gopacket.Packet, checks []Checker) {
 		c(tb, p)
 	}
 	if tb.Failed() && !failed {
-		tb.Logf("the frame:\n%s", p.Dump())
+		tb.Logf("the frame:\n%.4000s", p.Dump())
 	}
 }
 
