@@ -1,0 +1,86 @@
+package trace_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hooklab/hooklab/dataplane/code"
+	"github.com/hooklab/hooklab/dataplane/trace"
+)
+
+func TestBuffer(t *testing.T) {
+	t.Parallel()
+	b := trace.NewBuffer(5)
+	ret := code.Ret(0)
+	f := b.Enter(trace.HandleXgress)
+	g := b.Enter(trace.SendTraceNotify)
+	b.Leave(g, nil)
+	b.TailCall(7, true)
+	b.TailCall(6, false)
+	b.Leave(f, &ret) // the sixth
+	want := []trace.Step{
+		{Kind: trace.KindEnter, Depth: 0, Func: trace.HandleXgress},
+		{Kind: trace.KindEnter, Depth: 1, Func: trace.SendTraceNotify},
+		{Kind: trace.KindLeave, Depth: 1, Func: trace.SendTraceNotify},
+		{Kind: trace.KindTailCall, Depth: 1, Slot: 7},
+		{Kind: trace.KindTailCall, Depth: 1, Slot: 6, Ret: code.DropMissedTailCall},
+	}
+	if d := cmp.Diff(want, b.Steps()); d != "" {
+		t.Errorf("steps differ (-want +got):\n%s", d)
+	}
+	if got := b.Lost(); got != 1 {
+		t.Errorf("lost %d steps, want 1", got)
+	}
+
+	b.Reset()
+	if len(b.Steps()) != 0 || b.Lost() != 0 {
+		t.Errorf("after Reset: %d steps, %d lost, want none", len(b.Steps()), b.Lost())
+	}
+	ret = code.Redirect
+	b.Leave(b.Enter(trace.ARPRespond), &ret)
+	want = []trace.Step{
+		{Kind: trace.KindEnter, Func: trace.ARPRespond}, {Kind: trace.KindLeave, Func: trace.ARPRespond, Ret: code.Redirect},
+	}
+	if d := cmp.Diff(want, b.Steps()); d != "" {
+		t.Errorf("steps after Reset differ (-want +got):\n%s", d)
+	}
+}
+
+func TestBufferAllocs(t *testing.T) { // not parallel: AllocsPerRun counts everybody
+	b := trace.NewBuffer(4)
+	ret := code.OK
+	if n := testing.AllocsPerRun(100, func() {
+		b.Reset()
+		b.Leave(b.Enter(trace.IPv4L3), &ret)
+		b.TailCall(1, true)
+		b.Leave(b.Enter(trace.IPv4L3), &ret)
+	}); n != 0 {
+		t.Errorf("%v allocations a run, want 0", n)
+	}
+}
+
+func TestFuncs(t *testing.T) {
+	t.Parallel()
+	type cName struct{ name, file string }
+	seen := map[cName]trace.Func{}
+	for i, f := range trace.Funcs() {
+		if int(f) != i {
+			t.Errorf("Funcs()[%d] = %d", i, f)
+		}
+		c := cName{f.Name(), f.File()}
+		if c.name == "" || c.file == "" {
+			t.Errorf("function %d has name %q and file %q", f, c.name, c.file)
+		}
+		if g, ok := seen[c]; ok {
+			t.Errorf("functions %d and %d are both %s in %s", g, f, c.name, c.file)
+		}
+		seen[c] = f
+	}
+	if got, want := trace.Func(255).String(), "func(255)"; got != want {
+		t.Errorf("an unknown function is %q, want %q", got, want)
+	}
+	if got := trace.Func(255).File(); got != "" {
+		t.Errorf("an unknown function is in %q, want nowhere", got)
+	}
+}
