@@ -76,6 +76,13 @@ func (c *Cluster) Node(name string) (Node, error) {
 	return Node{}, inputErrorf("", "", "no node %s; nodes: %s", quote(name), some(s.nodeNames()))
 }
 
+// DefaultNode is the node that is meant where none is named: the first that is not a
+// control plane, else the first.
+func (c *Cluster) DefaultNode() Node {
+	nodes := c.now().nodes
+	return nodes[max(0, slices.IndexFunc(nodes, func(n Node) bool { return !n.ControlPlane }))]
+}
+
 // Pod finds a pod by "namespace/name", or by its name alone if that is in namespace
 // default or in one namespace only.
 func (c *Cluster) Pod(ref string) (Pod, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 // description is what the user has said, from all documents together: objects with
@@ -31,7 +32,7 @@ type place struct {
 
 func newDescription() *description {
 	return &description{
-		state:    state{settings: defaultSettings()},
+		state:    state{settings: defaultSettings(), common: &common{}},
 		claimed:  make(map[string]place),
 		objects:  make(map[string]place),
 		fields:   make(map[fieldKey]place),
@@ -61,10 +62,7 @@ func (d *description) problem(object, field, format string, args ...any) Problem
 		return p.problem(p.path, text)
 	}
 	if p, ok := d.objects[object]; ok {
-		if field == "" {
-			return p.problem(p.path, text)
-		}
-		return p.problem(join(p.path, field), text)
+		return p.problem(strings.Trim(p.path+"."+field, "."), text)
 	}
 	return Problem{Object: object, Field: field, Text: text}
 }

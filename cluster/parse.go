@@ -56,6 +56,9 @@ type header struct {
 // object takes in one object, or a list of them.
 func (p *parser) object(o origin, n *yaml.Node, depth int) {
 	var h header
+	if len(p.problems) >= maxProblems {
+		return
+	}
 	if n.Kind != yaml.MappingNode {
 		p.problems.addf(o, "", "%s given where an object is wanted: a mapping with kind, metadata and so on", describe(n))
 		return

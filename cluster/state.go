@@ -19,6 +19,8 @@ type state struct {
 	// the next comer.
 	nextService uint16
 	nextBackend uint32
+
+	common *common // filled when an agent first asks for it
 }
 
 // clone copies what completing a state may change.
@@ -31,6 +33,7 @@ func (s *state) clone() state {
 		c.services[i] = s.services[i].clone()
 	}
 	c.backendIDs = maps.Clone(s.backendIDs)
+	c.common = &common{}
 	return c
 }
 
