@@ -1,0 +1,165 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hooklab/hooklab/cluster"
+)
+
+var (
+	// ErrRunning is wrapped when a lab of that name is running already.
+	ErrRunning = errors.New("lab is running")
+	// ErrNoLab is wrapped when there is no lab of that name, or none at all.
+	ErrNoLab = errors.New("no such lab")
+)
+
+const (
+	// EnvRunDir is the environment variable that overrides DefaultRunDir.
+	EnvRunDir = "HOOKLAB_RUN_DIR"
+	// DefaultRunDir holds a directory for each lab.
+	DefaultRunDir RunDir = "/run/hooklab"
+)
+
+// RunDir is the directory that holds a directory for each lab.
+type RunDir string
+
+// FindRunDir is path, else what EnvRunDir says, else DefaultRunDir.
+func FindRunDir(path string) RunDir {
+	if path == "" {
+		path = os.Getenv(EnvRunDir)
+	}
+	if path == "" {
+		return DefaultRunDir
+	}
+	return RunDir(path)
+}
+
+// home is the directory of one lab.
+type home string
+
+// What is in a lab's directory.
+const (
+	lockFile   = "lock"       // held with flock(2) by whoever makes, runs or removes the lab
+	stateFile  = "state.json" // State
+	socketFile = "sock"       // control API
+	pinDir     = "ns"         // pinned namespaces
+	logDir     = "log"        // output of the lab's process and of the pods' commands
+)
+
+// path joins elements to the directory.
+func (h home) path(elem ...string) string {
+	return filepath.Join(append([]string{string(h)}, elem...)...)
+}
+
+// home is the directory of the lab of that name. The error is cluster.ErrInput.
+func (r RunDir) home(name string) (home, error) {
+	bad := strings.IndexFunc(name, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.'
+	}) >= 0
+	if bad || name == "" || len(name) > 63 || name[0] == '-' || name[0] == '.' {
+		return "", fmt.Errorf("%w: lab name %q: want up to 63 lower case letters, digits, - and .", cluster.ErrInput, name)
+	}
+	return home(filepath.Join(string(r), name)), nil
+}
+
+// Labs returns the names of the labs that have a state, running or not, sorted.
+func (r RunDir) Labs() ([]string, error) {
+	entries, err := os.ReadDir(string(r))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list labs: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(string(r), e.Name(), stateFile)); err == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// Resolve returns name, or the name of the only lab if name is empty. The error
+// wraps ErrNoLab or, if there are several labs, cluster.ErrInput.
+func (r RunDir) Resolve(name string) (string, error) {
+	if name != "" {
+		return name, nil
+	}
+	names, err := r.Labs()
+	switch {
+	case err != nil:
+		return "", err
+	case len(names) == 0:
+		return "", fmt.Errorf("%w: none in %s", ErrNoLab, r)
+	case len(names) > 1:
+		return "", fmt.Errorf("%w: several labs, say which: %s", cluster.ErrInput, strings.Join(names, ", "))
+	}
+	return names[0], nil
+}
+
+// lock takes the lab for the calling process, until unlock or the process's end. It
+// makes the directory if create is set. The error wraps ErrRunning if somebody else
+// has it and ErrNoLab if there is no directory.
+func (h home) lock(create bool) (*os.File, error) {
+	const tries = 100
+	for range tries {
+		if create {
+			if err := os.MkdirAll(string(h), 0o755); err != nil {
+				return nil, fmt.Errorf("lock lab: %w", err)
+			}
+		}
+		flags := os.O_RDWR
+		if _, err := os.Stat(string(h)); err == nil {
+			flags |= os.O_CREATE
+		}
+		f, err := os.OpenFile(h.path(lockFile), flags, 0o600)
+		if errors.Is(err, fs.ErrNotExist) {
+			if create {
+				continue // its last owner has just removed it
+			}
+			return nil, fmt.Errorf("%w: %s", ErrNoLab, h)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("lock lab: %w", err)
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			if errors.Is(err, unix.EWOULDBLOCK) {
+				err = ErrRunning
+			}
+			return nil, fmt.Errorf("lock %s: %w", f.Name(), errors.Join(err, f.Close()))
+		}
+		if h.sameLock(f) {
+			return f, nil
+		}
+		if err := unlock(f); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("lock %s: %w: it comes and goes", h, ErrRunning)
+}
+
+// sameLock says whether f is still the lock file and not one that its last owner
+// has removed meanwhile.
+func (h home) sameLock(f *os.File) bool {
+	have, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(h.path(lockFile))
+	return err == nil && os.SameFile(have, now)
+}
+
+// unlock gives the lab free, also for copies of the descriptor in children that are
+// just being started.
+func unlock(f *os.File) error {
+	err := errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+	if err != nil {
+		return fmt.Errorf("unlock lab: %w", err)
+	}
+	return nil
+}
