@@ -69,6 +69,19 @@ func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
+// wants checks the arguments of a command: one for each name, and no others.
+func wants(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return usagef("%s is missing", names[len(args)])
+		case len(args) > len(names):
+			return usagef("unexpected argument %q", args[len(names)])
+		}
+		return nil
+	}
+}
+
 // unknownCommand is the error for a word that is none of cmd's subcommands.
 func unknownCommand(cmd *cobra.Command, word string) error {
 	var names []string

@@ -10,6 +10,8 @@ import (
 // file of its name.
 func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
+		newGet,
+		newMap,
 		newValidate,
 		newVersion,
 	}

@@ -21,7 +21,7 @@ file, the line, the object and the field. The exit code is then 4.`,
 
   # Check what a real cluster looks like to hooklab
   kubectl get nodes,ciliumnodes,pods,services,endpointslices -A -o yaml | hooklab validate -f -`,
-		Args:              cobra.NoArgs,
+		Args:              wants(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	var files []string

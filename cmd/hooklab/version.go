@@ -27,7 +27,7 @@ func newVersion(*app) *cobra.Command {
 		Use:               "version",
 		Short:             "Print the version of hooklab and of the datapath",
 		Example:           "  hooklab version\n  hooklab version -o json",
-		Args:              cobra.NoArgs,
+		Args:              wants(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	out := outputFlag(cmd, formatTable, formatYAML, formatJSON)
