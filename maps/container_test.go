@@ -255,7 +255,10 @@ func TestNewRefuses(t *testing.T) {
 		{"too many entries", func() error { _, err := NewHash[uint32, uint32](Spec{MaxEntries: maxSlots + 1}); return err }},
 		{"key size", func() error { _, err := NewHash[uint32, uint32](with(func(s *Spec) { s.KeySize = 8 })); return err }},
 		{"value size", func() error { _, err := NewLRU[uint32, uint32](with(func(s *Spec) { s.ValueSize = 8 })); return err }},
-		{"type", func() error { _, err := NewHash[uint32, uint32](with(func(s *Spec) { s.Type = TypeArray })); return err }},
+		{"type", func() error {
+			_, err := NewHash[uint32, uint32](with(func(s *Spec) { s.Type = TypeArray }))
+			return err
+		}},
 		{"padding inside", func() error { _, err := NewHash[padded, uint32](ok); return err }},
 		{"padding behind", func() error { _, err := NewHash[uint32, tail](ok); return err }},
 		{"pointer", func() error { _, err := NewHash[uint32, *int](ok); return err }},
