@@ -87,7 +87,7 @@ func (n *NS) ethtool(dev string, cmd, data uint32) (uint32, error) {
 		if err != nil {
 			return err
 		}
-		defer unix.Close(fd)
+		defer unix.Close(fd) //nolint:errcheck // nothing was written to it
 		req := ethtoolRequest{data: value}
 		copy(req.name[:], dev)
 		err = ioctl(fd, unix.SIOCETHTOOL, unsafe.Pointer(&req))

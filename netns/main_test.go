@@ -1,6 +1,7 @@
 package netns_test
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 	"time"
@@ -19,6 +20,14 @@ var (
 	macA = netns.MAC{2, 0, 0, 0, 0, 0xa}
 	macB = netns.MAC{2, 0, 0, 0, 0, 0xb}
 )
+
+// within returns a context that ends when patience does.
+func within(tb testing.TB) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	tb.Cleanup(cancel)
+	return ctx
+}
 
 func must(tb testing.TB, errs ...error) {
 	tb.Helper()
@@ -41,12 +50,12 @@ func readUntil(tb testing.TB, p *netns.Port, match func(frame []byte, m netns.Me
 	must(tb, poll.Add(p.FD(), 1))
 	buf := make([]byte, 1<<16)
 	var seen []string
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for ctx := within(tb); ctx.Err() == nil; {
 		var m netns.Meta
 		n, err := p.Read(buf, &m)
 		must(tb, err)
 		if n == 0 {
-			_, err := poll.Wait(make([]netns.Event, 1), time.Until(deadline))
+			_, err := poll.Wait(make([]netns.Event, 1), patience)
 			must(tb, err)
 			continue
 		}

@@ -2,13 +2,10 @@ package netns_test
 
 import (
 	"encoding/binary"
-	"os"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 )
-
-func readFile(path string) ([]byte, error) { return os.ReadFile(path) }
 
 // setIngressMark gives every packet that the device receives a mark, as a
 // program at its hook would.

@@ -96,7 +96,7 @@ func (p *Port) Read(b []byte, m *Meta) (int, error) {
 }
 
 // Write sends one frame, Ethernet header included. m.Mark counts on sockets with
-// marks, m.VNet on ports with virtio header; the rest of m does not count. A
+// marks, m.VNet on ports with virtio header; the rest of m does not count, and m may be nil. A
 // frame that the device cannot take now is an error, and lost.
 func (p *Port) Write(frame []byte, m *Meta) error {
 	if p.fd < 0 || len(frame) == 0 {
@@ -107,7 +107,11 @@ func (p *Port) Write(frame []byte, m *Meta) error {
 	case !p.tap:
 		errno = p.writePacket(frame, m)
 	case p.vnet:
-		m.VNet.put(p.hdr[:])
+		var h VNetHdr
+		if m != nil {
+			h = m.VNet
+		}
+		h.put(p.hdr[:])
 		p.vector(p.hdr[:], frame)
 		_, errno = p.vectorCall(unix.SYS_WRITEV)
 	default:
@@ -196,7 +200,7 @@ func (p *Port) readPacket(b []byte, m *Meta) (int, error) {
 func (p *Port) writePacket(frame []byte, m *Meta) unix.Errno {
 	p.vector(frame, nil)
 	p.msg = unix.Msghdr{Iov: &p.iov[0], Iovlen: 1}
-	if p.mark && m.Mark != 0 {
+	if p.mark && m != nil && m.Mark != 0 {
 		p.ctl = markMessage{mark: m.Mark}
 		p.ctl.hdr = unix.Cmsghdr{Level: unix.SOL_SOCKET, Type: unix.SO_MARK}
 		p.ctl.hdr.SetLen(unix.CmsgLen(4))

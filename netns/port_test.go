@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/gopacket"
@@ -74,15 +73,12 @@ func isUDP(payload string) func([]byte, netns.Meta) bool {
 // starting holds a copy of every descriptor until it runs its program.
 func waitGone(tb testing.TB, ns *netns.NS, name string) {
 	tb.Helper()
-	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
-		_, err := ns.Link(name)
-		if errors.Is(err, fs.ErrNotExist) {
+	for ctx := within(tb); ctx.Err() == nil; runtime.Gosched() {
+		if _, err := ns.Link(name); errors.Is(err, fs.ErrNotExist) {
 			return
 		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("link %s is still there: %v", name, err)
-		}
 	}
+	tb.Fatalf("link %s is still there", name)
 }
 
 func TestPrivilegedTAP(t *testing.T) {

@@ -42,7 +42,7 @@ func (n *NS) Sysctl(name string) (string, error) {
 
 func sysctlFile(name string) (string, error) {
 	if !strings.HasPrefix(name, "net/") || path.Clean(name) != name {
-		return "", fmt.Errorf("sysctl %q: %w: want net/...", name, ErrName)
+		return "", fmt.Errorf("sysctl %q: %w: want a path that starts with net/", name, ErrName)
 	}
 	return "/proc/sys/" + name, nil
 }

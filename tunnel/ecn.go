@@ -12,7 +12,7 @@ const (
 )
 
 // EncapTOS returns the TOS byte of the outer packet for an inner frame: DSCP 0,
-// the inner packet's ECN bits, but ECT(0) instead of CE. It is 0 for what is not
+// the inner packet's ECN bits, but ECT0 instead of CE. It is 0 for what is not
 // IP or cut off.
 //
 // It corresponds to ip_tunnel_ecn_encap with TOS 0 (SPEC 8).

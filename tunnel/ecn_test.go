@@ -95,7 +95,7 @@ func TestDecapTOSChecksum(t *testing.T) {
 	}
 }
 
-// udpFrameWithID returns an ECT(0) frame with the identification and the right
+// udpFrameWithID returns an ECT0 frame with the identification and the right
 // checksum.
 func udpFrameWithID(tb testing.TB, id uint16) []byte {
 	tb.Helper()

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
@@ -75,14 +74,14 @@ func (p *pair) recv(tb testing.TB) ([]byte, tunnel.Meta) {
 	must(tb, err, poll.Add(p.u.FD(), 1))
 	defer poll.Close()
 	buf := make([]byte, tunnel.MaxDatagram)
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for ctx := within(tb); ctx.Err() == nil; {
 		var m tunnel.Meta
 		n, err := p.u.Recv(buf, &m)
 		must(tb, err)
 		if n > 0 {
 			return buf[tunnel.HeaderLen:][:n], m
 		}
-		_, err = poll.Wait(make([]netns.Event, 1), time.Until(deadline))
+		_, err = poll.Wait(make([]netns.Event, 1), patience)
 		must(tb, err)
 	}
 	tb.Fatal("the underlay received nothing")
@@ -96,14 +95,14 @@ func read(tb testing.TB, port *netns.Port) []byte {
 	must(tb, err, poll.Add(port.FD(), 1))
 	defer poll.Close()
 	buf := make([]byte, 1<<16)
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for ctx := within(tb); ctx.Err() == nil; {
 		var m netns.Meta
 		n, err := port.Read(buf, &m)
 		must(tb, err)
 		if n > 0 {
 			return buf[:n]
 		}
-		_, err = poll.Wait(make([]netns.Event, 1), time.Until(deadline))
+		_, err = poll.Wait(make([]netns.Event, 1), patience)
 		must(tb, err)
 	}
 	tb.Fatalf("%s received nothing", port.Link().Name)
@@ -320,7 +319,10 @@ func TestPrivilegedLikeKernel(t *testing.T) {
 }
 
 // last follows every datagram, to see that nothing more comes.
-func last(tb testing.TB) []byte { return udpFrame(tb, 0, 9, []byte("last")) }
+func last(tb testing.TB) []byte {
+	tb.Helper()
+	return udpFrame(tb, 0, 9, []byte("last"))
+}
 
 func (p *pair) throughKernel(tb testing.TB, vx *netns.Port, b []byte, tos uint8) outcome {
 	tb.Helper()

@@ -2,8 +2,8 @@ package tunnel_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/hooklab/hooklab/internal/testkit"
 	"github.com/hooklab/hooklab/netns"
@@ -104,7 +103,7 @@ func TestPrivilegedTCP(t *testing.T) {
 		{"pod to host", pod, p.kernel, "10.0.0.1:80"},
 		{"host to pod", p.kernel, pod, "10.0.0.2:80"},
 	} {
-		if got, err := transfer(dir.from, dir.to, dir.at, data); err != nil || !bytes.Equal(got, data) {
+		if got, err := transfer(within(t), dir.from, dir.to, dir.at, data); err != nil || !bytes.Equal(got, data) {
 			t.Errorf("%s: received %d of %d bytes, %v", dir.name, len(got), len(data), err)
 		}
 	}
@@ -127,7 +126,7 @@ func TestPrivilegedTCP(t *testing.T) {
 }
 
 // transfer sends data from one namespace to an address in another.
-func transfer(from, to *netns.NS, at string, data []byte) (got []byte, err error) {
+func transfer(ctx context.Context, from, to *netns.NS, at string, data []byte) (got []byte, err error) {
 	var l net.Listener
 	if err := to.Do(func() (err error) {
 		l, err = net.Listen("tcp4", at)
@@ -155,11 +154,8 @@ func transfer(from, to *netns.NS, at string, data []byte) (got []byte, err error
 		return nil, errors.Join(err, sendErr)
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(10 * patience)); err != nil {
-		return nil, err
-	}
-	got, err = io.ReadAll(c)
-	return got, err
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	return io.ReadAll(c)
 }
 
 func tcpInCsumErrors(tb testing.TB, ns *netns.NS) int {
@@ -187,6 +183,6 @@ func tcpInCsumErrors(tb testing.TB, ns *netns.NS) int {
 			}
 		}
 	}
-	tb.Fatal(fmt.Sprintf("no InCsumErrors in %s", file))
+	tb.Fatalf("no InCsumErrors in %s", file)
 	return 0
 }

@@ -49,6 +49,7 @@ func datagram(frame []byte, change ...byte) []byte {
 
 // decapTests are also run against the kernel's device, see interop_test.go.
 func decapTests(tb testing.TB) []decapTest {
+	tb.Helper()
 	udp, v6 := udpFrame(tb, 0, 80, []byte("decap")), ipv6Frame(tb, 0)
 	return []decapTest{
 		{"valid", datagram(udp), nil},
