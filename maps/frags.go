@@ -19,7 +19,8 @@ type FragPorts struct {
 
 // String returns the datagram as source --> destination, protocol, id.
 //
-// Differs: Cilium prints id and ports without converting them from network order.
+// Differs: Cilium prints id and ports without converting them from network order, which no reader could compare with a
+// packet. Test: TestTables.
 func (k FragKey) String() string {
 	return fmt.Sprintf("%s --> %s, %d, %d", addr4(k.SAddr), addr4(k.DAddr), k.Proto, be16(k.ID))
 }

@@ -113,8 +113,10 @@ func TestRawEntries(t *testing.T) {
 			RxPackets: 1, RxBytes: 54, TxPackets: 3, TxBytes: 180, Lifetime: 22603, Flags: bits, RevNAT: [2]byte{5, 0},
 			TxFlagsSeen: 2, RxFlagsSeen: 2, SrcSecID: 10178, LastTxReport: 1000, LastRxReport: 1001,
 		}), "010000000000000036000000000000000300000000000000b4000000000000004b5800001000050000000202c2270000e8030000e9030000"},
-		{"ct service entry", raw(CTEntry{RxBytes: 7, Lifetime: 1060, RevNAT: [2]byte{5, 0}, TxFlagsSeen: 2, LastTxReport: 1000}),
-			"000000000000000007000000000000000000000000000000000000000000000024040000000005000000020000000000e803000000000000"},
+		{
+			"ct service entry", raw(CTEntry{RxBytes: 7, Lifetime: 1060, RevNAT: [2]byte{5, 0}, TxFlagsSeen: 2, LastTxReport: 1000}),
+			"000000000000000007000000000000000000000000000000000000000000000024040000000005000000020000000000e803000000000000",
+		},
 		{"metrics key", raw(MetricsKey{Reason: 133, Dir: MetricIngress}), "8501000000000000"},
 	}
 	for _, tt := range tests {

@@ -4,7 +4,7 @@ package maps
 // Ref, Set and Update count as use. Make it with [NewLRU].
 //
 // Differs: the order of use is exact. The kernel approximates it with a reference bit and lists for each CPU, evicts in batches, and
-// may evict although an update then fails for its flags; which entry goes is not specified there.
+// may evict although an update then fails for its flags; which entry goes is not specified there. Test: TestAgainstModel.
 type LRU[K comparable, V any] struct {
 	table[K, V]
 }

@@ -5,7 +5,8 @@ import "fmt"
 // ProgArray is BPF_MAP_TYPE_PROG_ARRAY: slots that hold program ids, 0 being an empty slot. The engine that owns the programs
 // chooses the ids and names them with SetNames. Make it with [NewProgArray].
 //
-// Differs: as bytes a slot holds the program id both ways, while the kernel takes a file descriptor and gives an id.
+// Differs: as bytes a slot holds the program id both ways, while the kernel takes a file descriptor and gives an id. Test:
+// TestKernelSemantics.
 type ProgArray struct {
 	cells cells[uint32]
 	names func(id uint32) string

@@ -7,7 +7,7 @@ const NameTailCallBuffer = "cilium_tail_call_buffer4"
 // CTNodePort, CTProxyRedirect and CTDSR as in [CTEntry]; Ret is the conntrack status.
 //
 // Differs: the layout is hooklab's own. Cilium's struct embeds compiler-laid bit fields, lives for one packet, and is never shown or
-// compared, so only its content matters.
+// compared, so only its content matters. Test: TestLayout.
 type CTBuffer4 struct {
 	Tuple     CTKey
 	RevNAT    [2]byte
