@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -23,12 +24,10 @@ func (l *logLevel) String() string { return zapcore.Level(*l).String() }
 
 // Set takes one of logLevels.
 func (l *logLevel) Set(name string) error {
-	for _, known := range logLevels() {
-		if name == known {
-			return (*zapcore.Level)(l).Set(name)
-		}
+	if !slices.Contains(logLevels(), name) {
+		return fmt.Errorf("allowed: %s", strings.Join(logLevels(), ", "))
 	}
-	return fmt.Errorf("allowed: %s", strings.Join(logLevels(), ", "))
+	return (*zapcore.Level)(l).Set(name)
 }
 
 // Type is what the help text calls the flag's value.

@@ -19,7 +19,7 @@ func commands() []func(*app) *cobra.Command {
 
 // newRoot makes the command hooklab with everything below it.
 func newRoot(a *app) *cobra.Command {
-	level := logLevel(defaultLogLevel)
+	level := defaultLogLevel
 	root := group(&cobra.Command{
 		Use:   "hooklab",
 		Short: "Cilium's TC datapath in user space",
