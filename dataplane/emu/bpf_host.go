@@ -1,8 +1,6 @@
 package emu
 
 import (
-	"fmt"
-
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/header"
@@ -14,10 +12,14 @@ import (
 type host struct{ *object }
 
 // load makes the object's sections.
-func (h *host) load() error {
+func (h *host) load(c dataplane.Config) error {
 	// The agent names the calls map of the host endpoint by endpoint, those of
-	// other devices by ifindex; here all have the ifindex, which is unique.
-	if err := h.addCalls(fmt.Sprintf("cilium_calls_netdev_%05d", h.key.id)); err != nil {
+	// other devices by ifindex.
+	name := maps.NetdevCallsName(h.key.id)
+	if h.key.id == c.HostIfindex {
+		name = maps.HostCallsName(c.HostEndpointID)
+	}
+	if err := h.addCalls(name); err != nil {
 		return err
 	}
 	if err := h.tail(h.calls, callIPv4FromLXC, "tail_handle_ipv4_from_netdev", h.tailHandleIPv4FromNetdev); err != nil {

@@ -1,8 +1,6 @@
 package emu
 
 import (
-	"fmt"
-
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/header"
@@ -16,7 +14,7 @@ type lxc struct{ *object }
 
 // load makes the object's sections.
 func (l *lxc) load(endpoint uint16) error {
-	if err := l.addCalls(fmt.Sprintf("cilium_calls_%05d", endpoint)); err != nil {
+	if err := l.addCalls(maps.CallsName(endpoint)); err != nil {
 		return err
 	}
 	for _, t := range []struct {

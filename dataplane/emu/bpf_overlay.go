@@ -13,7 +13,7 @@ type overlay struct{ *object }
 
 // load makes the object's sections.
 func (v *overlay) load() error {
-	if err := v.addCalls("cilium_calls_overlay_2"); err != nil {
+	if err := v.addCalls(maps.NameOverlayCalls); err != nil {
 		return err
 	}
 	v.entries = map[dataplane.Prog]section{
@@ -98,24 +98,25 @@ func (v *overlay) handleIPv4(p *dataplane.Packet, identity *uint32) (ret code.Re
 	return v.ctxRedirect(p, v.cfg.NetIfindex)
 }
 
+// sourceIdentity finds out who sent the packet. As in C the ipcache is asked
+// first, whether its answer is needed or not.
 func (v *overlay) sourceIdentity(p *dataplane.Packet, ip header.IPv4, identity *uint32) code.Ret {
-	if decrypted(p) {
-		if info := v.ipcacheLookup4(p, ip.Src()); info != nil {
-			*identity = info.SecLabel
-		}
-		return code.OK
-	}
-	if !p.TunnelIn.Present {
+	info := v.ipcacheLookup4(p, ip.Src())
+	switch {
+	case decrypted(p):
+	case !p.TunnelIn.Present:
 		return code.DropNoTunnelKey
-	}
-	*identity = p.TunnelIn.ID
-	if *identity == code.IdentityHost {
-		return code.DropInvalidIdentity
-	}
-	if identityIsRemoteNode(*identity) {
-		if info := v.ipcacheLookup4(p, ip.Src()); info != nil {
-			*identity = info.SecLabel
+	default:
+		*identity = p.TunnelIn.ID
+		if *identity == code.IdentityHost {
+			return code.DropInvalidIdentity
 		}
+		if !identityIsRemoteNode(*identity) {
+			return code.OK
+		}
+	}
+	if info != nil {
+		*identity = info.SecLabel
 	}
 	return code.OK
 }

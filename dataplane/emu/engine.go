@@ -37,7 +37,17 @@ const maxTailCalls = 33
 // New makes an engine on a node's maps. The caller keeps them, and may fill them
 // between runs.
 func New(m *maps.Set) *Engine {
-	return &Engine{maps: m, hooks: map[dataplane.Hook]section{}, objects: map[objectKey]*object{}}
+	e := &Engine{maps: m, hooks: map[dataplane.Hook]section{}, objects: map[objectKey]*object{}}
+	m.SetProgNames(e.progName)
+	return e
+}
+
+// progName is the C function of a program id in a prog array, "" if there is none.
+func (e *Engine) progName(id uint32) string {
+	if id == 0 || int64(id) > int64(len(e.tails)) {
+		return ""
+	}
+	return e.tails[id-1].name
 }
 
 // Name is "emulated".
@@ -64,7 +74,8 @@ func (e *Engine) Load(h dataplane.Hook, c dataplane.Config) error {
 	}
 	o := e.objects[key]
 	if o == nil {
-		if o, err = e.newObject(key); err != nil {
+		if o, err = e.newObject(key, c); err != nil {
+			e.dropObject(key, o)
 			return fmt.Errorf("load %s on ifindex %d: %w", h.Prog, h.Ifindex, err)
 		}
 		e.objects[key] = o

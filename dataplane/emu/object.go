@@ -82,7 +82,7 @@ func keyOf(h dataplane.Hook, c dataplane.Config) (objectKey, error) {
 // maxEndpoint is one past the last slot of cilium_call_policy.
 const maxEndpoint = 65535
 
-func (e *Engine) newObject(key objectKey) (*object, error) {
+func (e *Engine) newObject(key objectKey, c dataplane.Config) (*object, error) {
 	o := &object{e: e, key: key, hooks: map[dataplane.Hook]bool{}}
 	switch key.kind {
 	case kindLXC:
@@ -91,7 +91,7 @@ func (e *Engine) newObject(key objectKey) (*object, error) {
 		return o, l.load(uint16(key.id))
 	case kindHost:
 		h := &host{object: o}
-		return o, h.load()
+		return o, h.load(c)
 	default:
 		v := &overlay{object: o}
 		return o, v.load()
