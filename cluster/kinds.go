@@ -155,13 +155,20 @@ type endpointSliceDoc struct {
 			Terminating *bool `json:"terminating"`
 		} `json:"conditions"`
 	} `json:"endpoints"`
-	Ports []struct {
-		Name string `json:"name"`
-		Port uint16 `json:"port" allow:"1..65535"`
-	} `json:"ports"`
+	Ports []slicePort `json:"ports"`
+}
+
+type slicePort struct {
+	Name     string `json:"name"`
+	Protocol string `json:"protocol" allow:"TCP|UDP|SCTP"`
+	Port     uint16 `json:"port" allow:"1..65535"`
 }
 
 // sliceAnnotations are what we read from an EndpointSlice's annotations.
 type sliceAnnotations struct {
+	// ServicePort tells which of the service's ports the slice is for, where that has
+	// no name.
+	ServicePort uint16 `json:"hooklab.io/service-port" allow:"1..65535"`
+
 	BackendIDs idList[addrPort4] `json:"hooklab.io/backend-ids"`
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -58,7 +59,8 @@ func backendIDs(to map[netip.AddrPort]uint32, from idList[addrPort4]) map[netip.
 type givenSlice struct {
 	origin
 	namespace, service string
-	ports              map[string]uint16 // by name
+	servicePort        uint16 // 0: any port of the name
+	ports              []slicePort
 	backends           []sliceBackend
 	ids                idList[addrPort4]
 }
@@ -77,19 +79,18 @@ func (d *description) endpointSlice(o origin, doc *endpointSliceDoc, ps *problem
 		!d.claim("EndpointSlice", ns, m.Name, place{origin: o}, "metadata.name", ps) {
 		return
 	}
-	s := givenSlice{origin: o, namespace: ns, service: m.Labels[labelServiceName], ports: make(map[string]uint16)}
+	s := givenSlice{origin: o, namespace: ns, service: m.Labels[labelServiceName], ports: doc.Ports}
 	if s.service == "" {
 		ps.addf(o, "metadata.labels", "no %s: the slice belongs to no service", labelServiceName)
 		return
 	}
 	var a sliceAnnotations
 	annotations(o, m, &a, ps)
-	s.ids = a.BackendIDs
+	s.ids, s.servicePort = a.BackendIDs, a.ServicePort
 	for i, p := range doc.Ports {
 		if p.Port == 0 {
 			ps.addf(o, "ports["+strconv.Itoa(i)+"].port", "missing; allowed: 1..65535")
 		}
-		s.ports[p.Name] = p.Port
 	}
 	yes := func(b *bool, unset bool) bool { return b == nil && unset || b != nil && *b }
 	for _, e := range doc.Endpoints {
@@ -137,13 +138,17 @@ func (d *description) joinSlice(s *givenSlice, ps *problems) {
 	svc.BackendIDs = backendIDs(svc.BackendIDs, s.ids)
 	for i := range svc.Ports {
 		port := &svc.Ports[i]
-		num, ok := s.ports[port.Name]
-		if !ok {
+		at := slices.IndexFunc(s.ports, func(p slicePort) bool {
+			return p.Name == port.Name && cmp.Or(p.Protocol, "TCP") == cmp.Or(port.Protocol, "TCP") &&
+				(s.servicePort == 0 || s.servicePort == port.Port)
+		})
+		if at < 0 {
 			continue
 		}
 		port.Fixed = true
 		for _, b := range s.backends {
-			port.Backends = append(port.Backends, Backend{Addr: netip.AddrPortFrom(b.addr, num), Terminating: b.terminating})
+			addr := netip.AddrPortFrom(b.addr, s.ports[at].Port)
+			port.Backends = append(port.Backends, Backend{Addr: addr, Terminating: b.terminating})
 		}
 	}
 }

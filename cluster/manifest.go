@@ -221,7 +221,8 @@ func (s *Service) slices() []Object {
 		}
 		for _, port := range sortedKeys(byPort) {
 			name := fmt.Sprintf("%s-%d-%s-%d", s.Name, p.Port, strings.ToLower(p.Protocol), port)
-			o := manifest("discovery.k8s.io/v1", "EndpointSlice", s.Namespace, name, map[string]string{labelServiceName: s.Name}, nil)
+			o := manifest("discovery.k8s.io/v1", "EndpointSlice", s.Namespace, name, map[string]string{labelServiceName: s.Name},
+				map[string]string{"service-port": number(p.Port)})
 			o["addressType"] = "IPv4"
 			o["endpoints"] = byPort[port]
 			o["ports"] = []any{Object{"port": port, "protocol": p.Protocol}.with("name", p.Name)}

@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/hooklab/hooklab/cluster"
 	"sigs.k8s.io/yaml"
 )
 
-// compareAddrs lets cmp compare netip's types.
+// compareAddrs lets cmp compare netip's types, and no list with an empty one.
 var compareAddrs = cmp.Options{
+	cmpopts.EquateEmpty(),
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
@@ -29,9 +31,6 @@ type whole struct {
 // wish, and a role becomes a label.
 func content(c *cluster.Cluster) whole {
 	w := whole{Settings: c.Settings(), Nodes: c.Nodes(), Pods: c.Pods()}
-	for _, n := range w.Nodes {
-		n.Labels = nil
-	}
 	nodes := make([]cluster.Node, len(w.Nodes))
 	for i, n := range w.Nodes {
 		n.Labels = nil
