@@ -1,16 +1,26 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
+	"os/exec"
+	"syscall"
 
 	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/netns"
 )
 
-// Pin returns the path of the pinned namespace that ref names in a lab: "POD",
-// "NAMESPACE/POD", "node/NAME", "health/NODE" or "wire/underlay". A pod that lives
-// in its node's network is the node's namespace. The error wraps ErrNoLab or
-// cluster.ErrInput.
+var errNoCommand = errors.New("no command")
+
+// Pin returns the path of the pinned namespace that ref names in a lab, or in the
+// only one if lab is "": "POD", "NAMESPACE/POD", "node/NAME", "health/NODE" or
+// "wire/underlay". A pod that lives in its node's network is the node's namespace.
+// The error wraps ErrNoLab or cluster.ErrInput.
 func (r RunDir) Pin(lab, ref string) (string, error) {
+	lab, err := r.Resolve(lab)
+	if err != nil {
+		return "", err
+	}
 	h, err := r.home(lab)
 	if err != nil {
 		return "", err
@@ -21,7 +31,45 @@ func (r RunDir) Pin(lab, ref string) (string, error) {
 	}
 	at := s.find(ref)
 	if at == nil {
-		return "", fmt.Errorf("%w: lab %s has no %q; there are %s", cluster.ErrInput, lab, ref, refs(s.Spaces))
+		return "", fmt.Errorf("%w: lab %s has no %q; there are %s", cluster.ErrInput, lab, ref, some(s.refs()))
 	}
 	return h.pin(at)
+}
+
+// Refs lists what Pin understands in a lab, or in the only one if lab is "".
+func (r RunDir) Refs(lab string) ([]string, error) {
+	lab, err := r.Resolve(lab)
+	if err != nil {
+		return nil, err
+	}
+	s, err := r.State(lab)
+	if err != nil {
+		return nil, err
+	}
+	return s.refs(), nil
+}
+
+// Exec replaces the calling process by a command in a namespace of a lab, which ref
+// names as for Pin. So terminal, signals and exit code are the command's own. It
+// needs the namespace's pin only, not the lab's process. It returns only if it
+// fails: with exec.ErrNotFound if there is no such command, and as Pin does.
+func (r RunDir) Exec(lab, ref string, argv, env []string) error {
+	path, err := r.Pin(lab, ref)
+	if err != nil {
+		return err
+	}
+	if len(argv) == 0 {
+		return fmt.Errorf("exec in %s: %w: %w", ref, cluster.ErrInput, errNoCommand)
+	}
+	program, err := exec.LookPath(argv[0])
+	if err != nil {
+		return fmt.Errorf("exec in %s: %w", ref, err)
+	}
+	ns, err := netns.Open(path)
+	if err != nil {
+		return fmt.Errorf("exec in %s: %w", ref, err)
+	}
+	// The thread that does it becomes the process, with its namespace.
+	err = ns.Do(func() error { return syscall.Exec(program, argv, env) })
+	return fmt.Errorf("exec %s in %s: %w", program, ref, errors.Join(err, ns.Close()))
 }

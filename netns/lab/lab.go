@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	stdmaps "maps"
 	"os"
 	"slices"
 	"strings"
 	"sync"
-
-	stdmaps "maps"
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
@@ -52,10 +51,12 @@ type Lab struct {
 	engine  Engine
 	state   State
 
-	spaces  map[string]*netns.NS // by pin
-	workers []*worker
-	running sync.WaitGroup
-	server  *server
+	spaces   map[string]*netns.NS // by pin
+	workers  []*worker
+	commands []*command
+	running  sync.WaitGroup // workers and commands
+	server   *server
+	report   *os.File // to the caller of Detach, see Ready
 
 	done     chan struct{} // closed when somebody wants the lab down
 	doneOnce sync.Once
@@ -74,10 +75,15 @@ type Lab struct {
 // dataplane.ErrNotSupported if the engine cannot run this cluster, and
 // cluster.ErrInput for a bad name.
 func Up(ctx context.Context, o Options) (*Lab, error) {
+	report, err := takeReport()
+	if err != nil {
+		return nil, err
+	}
 	l, err := prepare(&o)
 	if err != nil {
 		return nil, err
 	}
+	l.report = report
 	if l.lock, err = l.home.lock(true); err != nil {
 		return nil, fmt.Errorf("lab %s: %w", l.state.Name, err)
 	}
@@ -215,6 +221,7 @@ func (l *Lab) build(ctx context.Context) error {
 		do   func() error
 	}{
 		{"start nodes", l.startWorkers},
+		{"start commands", l.startCommands},
 		{"open control socket", l.listen},
 		{"mark ready", l.markReady},
 	} {
@@ -372,6 +379,7 @@ func (l *Lab) down() error {
 		errs = append(errs, l.server.close())
 	}
 	errs = append(errs, l.home.endProcesses(l.state.Spaces))
+	l.killCommands()
 	for _, w := range l.workers {
 		if w.started {
 			w.stop()

@@ -3,6 +3,9 @@ package lab
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	stdmaps "maps"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/hooklab/hooklab/cluster"
@@ -71,6 +74,9 @@ func endpointSpace(node string, e *cluster.NodeEndpoint) Space {
 	return newSpace(KindPod, e.Pod.Namespace, e.Pod.Name)
 }
 
+// file is the name of the space's files.
+func (s *Space) file() string { return path.Base(s.Pin) }
+
 // Ref is how a user names the space: "node/worker", "default/pod1-1".
 func (s *Space) Ref() string {
 	if s.Kind == KindPod {
@@ -110,16 +116,20 @@ func (s *State) find(ref string) *Space {
 	return nil
 }
 
-// refs lists what find understands, for messages.
-func refs(spaces []Space) string {
-	const most = 12
+// refs lists what find understands, in the order of the layout.
+func (s *State) refs() []string {
 	var names []string
-	for i := range spaces {
-		if len(names) == most {
-			names = append(names, "…")
-			break
-		}
-		names = append(names, spaces[i].Ref())
+	for i := range s.Spaces {
+		names = append(names, s.Spaces[i].Ref())
+	}
+	return append(names, slices.Sorted(stdmaps.Keys(s.Hosts))...)
+}
+
+// some lists the first names for a message.
+func some(names []string) string {
+	const most = 12
+	if len(names) > most {
+		names = append(slices.Clone(names[:most]), "…")
 	}
 	return strings.Join(names, ", ")
 }

@@ -109,7 +109,7 @@ func (h home) lock(create bool) (*os.File, error) {
 	const tries = 100
 	for range tries {
 		if create {
-			if err := os.MkdirAll(string(h), 0o755); err != nil {
+			if err := h.makeDir(); err != nil {
 				return nil, fmt.Errorf("lock lab: %w", err)
 			}
 		}
@@ -141,6 +141,17 @@ func (h home) lock(create bool) (*os.File, error) {
 		}
 	}
 	return nil, fmt.Errorf("lock %s: %w: it comes and goes", h, ErrRunning)
+}
+
+// makeDir makes the lab's directory, which is nobody else's business.
+func (h home) makeDir() error {
+	if err := os.MkdirAll(filepath.Dir(string(h)), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(string(h), 0o700); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // sameLock says whether f is still the lock file and not one that its last owner
