@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/maps"
 )

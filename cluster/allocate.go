@@ -120,9 +120,9 @@ func (l *nodeLedger) ifindex(to *uint32, owner string) {
 // address before the health endpoint's.
 func (c *completion) allocateNodes() {
 	s := &c.settings
-	for i := range c.state.nodes {
-		n := &c.state.nodes[i]
-		object, owner, l := "Node "+n.Name, "node "+n.Name, c.ledger.nodes[n.Name]
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		object, owner, l := "Node "+n.Name, "node "+n.Name, c.onNode[n.Name]
 		if !n.IP.IsValid() {
 			n.IP = c.nextNodeIP(owner)
 		}
@@ -175,7 +175,7 @@ func (c *completion) allocateEndpoint(l *nodeLedger, e *Endpoint, owner, object 
 func (c *completion) allocatePods() {
 	for i := range c.pods {
 		p := &c.pods[i]
-		l := c.ledger.nodes[p.Node]
+		l := c.onNode[p.Node]
 		if p.HostNetwork {
 			p.IP = l.node.IP
 			continue

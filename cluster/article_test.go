@@ -2,11 +2,13 @@ package cluster_test
 
 import (
 	"bytes"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/maps"
 )
@@ -126,6 +128,31 @@ func TestArticle(t *testing.T) {
 	}
 }
 
+// TestArticleExpected compares whole outputs with the files of the example.
+func TestArticleExpected(t *testing.T) {
+	t.Parallel()
+	c := loadFile(t, article)
+	set := synced(t, c, c.DefaultNode().Name)
+	outputs := make(map[string]string)
+	for _, name := range []string{maps.NameLXC, maps.NameIPCache, maps.NameServices, maps.NameBackends, maps.NameRevNAT, maps.NameTunnel} {
+		outputs["map-get-"+name+".txt"] = strings.Join(mapGet(t, set, name, c.MapText()), "\n") + "\n"
+	}
+	for _, kind := range []string{"nodes", "pods", "services", "devices"} {
+		v, err := c.View(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := v.WriteTable(&out); err != nil {
+			t.Fatal(err)
+		}
+		outputs["get-"+kind+".txt"] = out.String()
+	}
+	for name, got := range outputs {
+		golden(t, filepath.Join(filepath.Dir(article), "expected", name), got)
+	}
+}
+
 // TestArticleCiliumNode checks the article's `kubectl get ciliumnodes`.
 func TestArticleCiliumNode(t *testing.T) {
 	t.Parallel()
@@ -137,6 +164,7 @@ func TestArticleCiliumNode(t *testing.T) {
 	if err := v.WriteYAML(&out); err != nil {
 		t.Fatal(err)
 	}
+	golden(t, filepath.Join(filepath.Dir(article), "expected", "get-ciliumnode.yaml"), out.String())
 	for _, want := range []string{"apiVersion: cilium.io/v2\nkind: CiliumNode\n", "\nspec:\n", "\n  ipam:\n    podCIDRs:\n    - 10.0.1.0/24\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())

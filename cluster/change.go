@@ -1,10 +1,10 @@
 package cluster
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
-	"strconv"
 )
 
 // change makes a clone of the current state, lets f alter it, completes the result
@@ -76,11 +76,11 @@ func (c *Cluster) AddService(s Service) (Service, error) {
 	}
 	err := c.change(func(d *description) error {
 		if err := d.newName("Service", s.Namespace, s.Name, func() bool {
-			return slices.ContainsFunc(d.state.services, func(q Service) bool { return q.Ref() == s.Ref() })
+			return slices.ContainsFunc(d.services, func(q Service) bool { return q.Ref() == s.Ref() })
 		}); err != nil {
 			return err
 		}
-		d.state.services = append(d.state.services, s)
+		d.services = append(d.services, s)
 		return nil
 	})
 	if err != nil {
@@ -94,7 +94,7 @@ func (c *Cluster) RemoveService(ref string) error {
 	return c.change(func(d *description) error {
 		i, err := d.service(ref)
 		if err == nil {
-			d.state.services = slices.Delete(d.state.services, i, i+1)
+			d.services = slices.Delete(d.services, i, i+1)
 		}
 		return err
 	})
@@ -108,7 +108,7 @@ func (c *Cluster) SetBackends(ref string, port uint16, backends []Backend) error
 		if err != nil {
 			return err
 		}
-		s, found := &d.state.services[i], false
+		s, found := &d.services[i], false
 		for j := range s.Ports {
 			if s.Ports[j].Port == port {
 				s.Ports[j].Backends, s.Ports[j].Fixed, found = slices.Clone(backends), true, true
@@ -207,19 +207,14 @@ func missing[T any](a, b []T, key func(*T) string) []T {
 
 // nodeIdentity and podIdentity are all that makes a namespace another one.
 func nodeIdentity(n *Node) string {
-	return n.Name + " " + n.IP.String() + " " + n.PodCIDR.String() + " " + n.Router.String() + " " +
-		n.MAC.String() + n.HostMAC.String() + n.NetMAC.String() + n.VXLANMAC.String() + " " + endpointIdentity(&n.Health)
+	return fmt.Sprintf("%s %s %s %s %s %s %s %s %s", n.Name, n.IP, n.PodCIDR, n.Router,
+		n.MAC, n.HostMAC, n.NetMAC, n.VXLANMAC, endpointIdentity(&n.Health))
 }
 
 func podIdentity(p *Pod) string {
-	text := p.Ref() + " " + p.Node + " " + strconv.FormatBool(p.HostNetwork) + " " + endpointIdentity(&p.Endpoint)
-	for _, word := range p.Run {
-		text += " " + strconv.Quote(word)
-	}
-	return text
+	return fmt.Sprintf("%s %s %t %s %q", p.Ref(), p.Node, p.HostNetwork, endpointIdentity(&p.Endpoint), p.Run)
 }
 
 func endpointIdentity(e *Endpoint) string {
-	return e.IP.String() + " " + strconv.Itoa(int(e.ID)) + " " + e.MAC.String() + " " + e.NodeMAC.String() +
-		" " + strconv.Itoa(int(e.Ifindex)) + " " + e.Device
+	return fmt.Sprintf("%s %d %s %s %d %s", e.IP, e.ID, e.MAC, e.NodeMAC, e.Ifindex, e.Device)
 }

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hooklab/hooklab/cluster"
 )
 
@@ -34,19 +34,7 @@ func TestAllocation(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			golden := filepath.Join("testdata", "golden", name+".txt")
-			if *update {
-				if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got.String()); diff != "" {
-				t.Errorf("allocations (-want +got):\n%s", diff)
-			}
+			golden(t, filepath.Join("testdata", "golden", name+".txt"), got.String())
 		})
 	}
 }

@@ -10,12 +10,12 @@ import (
 
 // ledger knows who has what, so that nothing is given out twice.
 type ledger struct {
-	ips      map[netip.Addr]string // "pod default/web", "router of node a"
-	macs     map[MAC]string
-	nodeIDs  map[uint16]string
-	services map[uint16]string
-	backends map[uint32]netip.AddrPort
-	nodes    map[string]*nodeLedger
+	ips        map[netip.Addr]string // "pod default/web", "router of node a"
+	macs       map[MAC]string
+	nodeIDs    map[uint16]string
+	serviceIDs map[uint16]string
+	backends   map[uint32]netip.AddrPort
+	onNode     map[string]*nodeLedger // by node
 }
 
 // nodeLedger is what is unique on one node only.
@@ -46,12 +46,12 @@ func (d *description) complete() problems {
 	c := &completion{
 		description: d,
 		ledger: ledger{
-			ips:      make(map[netip.Addr]string),
-			macs:     make(map[MAC]string),
-			nodeIDs:  make(map[uint16]string),
-			services: make(map[uint16]string),
-			backends: make(map[uint32]netip.AddrPort),
-			nodes:    make(map[string]*nodeLedger),
+			ips:        make(map[netip.Addr]string),
+			macs:       make(map[MAC]string),
+			nodeIDs:    make(map[uint16]string),
+			serviceIDs: make(map[uint16]string),
+			backends:   make(map[uint32]netip.AddrPort),
+			onNode:     make(map[string]*nodeLedger),
 		},
 		identities: make(map[string]uint32),
 		taken:      make(map[uint32]bool),
@@ -95,7 +95,7 @@ func reserve[K comparable](c *completion, book map[K]string, k K, owner, object,
 
 // checkNodes checks the lab's networks and the nodes as given.
 func (c *completion) checkNodes() {
-	if len(c.state.nodes) == 0 {
+	if len(c.nodes) == 0 {
 		at := c.labFrom
 		c.problems.addf(at, "", "no nodes; give them as spec.nodes of a Lab, or as Node or CiliumNode objects")
 		return
@@ -112,8 +112,8 @@ func (c *completion) checkNodes() {
 		}
 		reserve(c, c.ips, e.IP, "external host "+e.Name, object, "ip")
 	}
-	for i := range c.state.nodes {
-		c.checkNode(&c.state.nodes[i])
+	for i := range c.nodes {
+		c.checkNode(&c.nodes[i])
 	}
 	c.findPodCIDRs()
 	c.checkNetworks()
@@ -125,7 +125,7 @@ func (c *completion) checkNode(n *Node) {
 		node: n, endpoints: make(map[uint16]string), ifindexes: make(map[uint32]string),
 		devices: map[string]string{"lxc_health": owner}, nextIndex: firstIfindex,
 	}
-	c.ledger.nodes[n.Name] = l
+	c.onNode[n.Name] = l
 	if n.IP.IsValid() && !usable(c.settings.Underlay, n.IP) {
 		c.complain(object, "ip", "%s: not a host address of the underlay %s", n.IP, c.settings.Underlay)
 	}
@@ -142,8 +142,12 @@ func (c *completion) checkNode(n *Node) {
 		mac   MAC
 		field string
 	}{
-		{n.MAC, "mac"}, {n.HostMAC, "hostMAC"}, {n.NetMAC, "netMAC"}, {n.VXLANMAC, "vxlanMAC"},
-		{h.MAC, "health.mac"}, {h.NodeMAC, "health.nodeMAC"},
+		{n.MAC, "mac"},
+		{n.HostMAC, "hostMAC"},
+		{n.NetMAC, "netMAC"},
+		{n.VXLANMAC, "vxlanMAC"},
+		{h.MAC, "health.mac"},
+		{h.NodeMAC, "health.nodeMAC"},
 	} {
 		reserve(c, c.macs, m.mac, m.field+" of "+owner, object, m.field)
 	}
@@ -173,8 +177,8 @@ func (c *completion) checkNetworks() {
 		what string
 	}
 	nets := []network{{p: s.Underlay, what: "the underlay"}, {p: s.ServiceCIDR, what: "the serviceCIDR"}}
-	for i := range c.state.nodes {
-		if n := &c.state.nodes[i]; n.PodCIDR.IsValid() {
+	for i := range c.nodes {
+		if n := &c.nodes[i]; n.PodCIDR.IsValid() {
 			nets = append(nets, network{n.PodCIDR, n.Name, "the podCIDR of node " + n.Name})
 		}
 	}
@@ -207,7 +211,7 @@ func (c *completion) checkPods() {
 	for i := range c.pods {
 		p := &c.pods[i]
 		object, owner := "Pod "+p.Ref(), "pod "+p.Ref()
-		l := c.ledger.nodes[p.Node]
+		l := c.onNode[p.Node]
 		switch {
 		case p.Node == "":
 			c.complain(object, "node", "missing: a pod runs on a node; nodes: %s", some(c.nodeNames()))
@@ -262,8 +266,8 @@ func (c *completion) checkIdentity(p *Pod, object string) {
 
 // checkServices checks the services as given.
 func (c *completion) checkServices() {
-	for i := range c.state.services {
-		s := &c.state.services[i]
+	for i := range c.services {
+		s := &c.services[i]
 		object, owner := "Service "+s.Ref(), "service "+s.Ref()
 		reserve(c, c.ips, s.ClusterIP, owner, object, "clusterIP")
 		if len(s.Ports) == 0 && !s.Headless {
@@ -309,13 +313,13 @@ func (c *completion) checkServiceID(s *Service, j int, object, field string) {
 			p.ID = first.ID
 		case first.ID == 0:
 			first.ID = p.ID
-			reserve(c, c.ledger.services, p.ID, "service "+s.Ref(), object, field)
+			reserve(c, c.serviceIDs, p.ID, "service "+s.Ref(), object, field)
 		case p.ID != first.ID:
 			c.complain(object, field, "%d: port %d has id %d for %s, and protocols share it", p.ID, p.Port, first.ID, first.Protocol)
 		}
 		return
 	}
-	reserve(c, c.ledger.services, p.ID, "service "+s.Ref(), object, field)
+	reserve(c, c.serviceIDs, p.ID, "service "+s.Ref(), object, field)
 }
 
 // reserveBackend enters the id asked for a backend's address.

@@ -4,19 +4,19 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/maps"
 )
 
 // flow puts a conntrack entry of two addresses into a map.
-func flow(t *testing.T, m *maps.LRU[maps.CTKey, maps.CTEntry], d, s [4]byte, port uint16, lifetime uint32) maps.CTKey {
+func flow(t *testing.T, m *maps.LRU[maps.CTKey, maps.CTEntry], d, s [4]byte, port uint16, lifetime uint32) {
 	t.Helper()
 	k := maps.CTKey{DAddr: d, SAddr: s, DPort: [2]byte{byte(port >> 8), byte(port)}, Proto: 6}
 	if err := m.Set(&k, &maps.CTEntry{Lifetime: lifetime}, maps.Any); err != nil {
 		t.Fatal(err)
 	}
-	return k
 }
 
 // TestScrub checks that the entries of an address are gone, from both maps and both

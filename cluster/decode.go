@@ -62,7 +62,7 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, allow strin
 	if n == nil || n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return
 	}
-	if t, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if t, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if d.want(n, path, yaml.ScalarNode) {
 			if err := t.UnmarshalText([]byte(n.Value)); err != nil {
 				d.addf(n, path, "%s: %v", quote(n.Value), err)
@@ -70,7 +70,7 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, allow strin
 		}
 		return
 	}
-	if s, ok := v.Addr().Interface().(shorthand); ok && n.Kind == yaml.ScalarNode {
+	if s, ok := reflect.TypeAssert[shorthand](v.Addr()); ok && n.Kind == yaml.ScalarNode {
 		if err := s.setScalar(n.Value); err != nil {
 			d.addf(n, path, "%s: %v", quote(n.Value), err)
 		}
@@ -178,13 +178,12 @@ func (d *decoder) scalar(n *yaml.Node, path string, v reflect.Value, allow strin
 	if !d.want(n, path, yaml.ScalarNode) {
 		return
 	}
-	ok, want := false, allow
+	var ok bool
+	want := allow
 	switch v.Kind() {
 	case reflect.Bool:
-		var b bool
-		b, ok = n.Value == "true", n.Value == "true" || n.Value == "false"
-		v.SetBool(b)
-		want = "true, false"
+		ok, want = n.Value == "true" || n.Value == "false", "true, false"
+		v.SetBool(n.Value == "true")
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		u, err := strconv.ParseUint(n.Value, 10, v.Type().Bits())
 		if ok = err == nil && within(u, allow); ok {

@@ -32,8 +32,8 @@ func keep[T comparable](to *T, old T, taken bool) {
 // inherit fills a new description with what objects of the same name had.
 func (d *description) inherit(old *state) {
 	g := d.collectGiven()
-	for i := range d.state.nodes {
-		n := &d.state.nodes[i]
+	for i := range d.nodes {
+		n := &d.nodes[i]
 		was := old.node(n.Name)
 		if was == nil {
 			continue
@@ -85,8 +85,8 @@ func (d *description) inheritServices(old *state, g *given) {
 	for i := range old.services {
 		services[old.services[i].Ref()] = &old.services[i]
 	}
-	for i := range d.state.services {
-		s := &d.state.services[i]
+	for i := range d.services {
+		s := &d.services[i]
 		was := services[s.Ref()]
 		if was == nil || s.Headless {
 			continue
@@ -106,7 +106,7 @@ func (d *description) overlapsGiven(p netip.Prefix) bool {
 	if p.Overlaps(d.settings.ServiceCIDR) || p.Overlaps(d.settings.Underlay) {
 		return true
 	}
-	return slices.ContainsFunc(d.state.nodes, func(n Node) bool { return n.PodCIDR.IsValid() && p.Overlaps(n.PodCIDR) })
+	return slices.ContainsFunc(d.nodes, func(n Node) bool { return n.PodCIDR.IsValid() && p.Overlaps(n.PodCIDR) })
 }
 
 func (d *description) collectGiven() *given {
@@ -121,8 +121,8 @@ func (d *description) collectGiven() *given {
 		g.ifindexes[nodeNumber{node, e.Ifindex}] = true
 		g.devices[e.Device] = true
 	}
-	for i := range d.state.nodes {
-		n := &d.state.nodes[i]
+	for i := range d.nodes {
+		n := &d.nodes[i]
 		g.ips[n.IP], g.ips[n.Router], g.nodeIDs[n.ID] = true, true, true
 		for _, m := range []MAC{n.MAC, n.HostMAC, n.NetMAC, n.VXLANMAC} {
 			g.macs[m] = true
@@ -133,9 +133,9 @@ func (d *description) collectGiven() *given {
 	for i := range d.pods {
 		endpoint(d.pods[i].Node, &d.pods[i].Endpoint)
 	}
-	for i := range d.state.services {
-		g.ips[d.state.services[i].ClusterIP] = true
-		for _, p := range d.state.services[i].Ports {
+	for i := range d.services {
+		g.ips[d.services[i].ClusterIP] = true
+		for _, p := range d.services[i].Ports {
 			g.services[p.ID] = true
 		}
 	}

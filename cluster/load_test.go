@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hooklab/hooklab/cluster"
 )
 
@@ -33,6 +34,23 @@ func loadFile(t *testing.T, path string) *cluster.Cluster {
 		t.Fatalf("LoadFiles(%s): %v", path, err)
 	}
 	return c
+}
+
+// golden compares an output with a file; -update writes the file.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
 }
 
 const kinds = "Lab, Node, Pod, Service, EndpointSlice, CiliumNode, CiliumEndpoint, Namespace, List"

@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/json"
 	"fmt"
+	stdmaps "maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -182,9 +183,7 @@ func (s *Service) manifest() Object {
 			wanted[b.Addr] = b.ID
 		}
 	}
-	for addr, id := range s.BackendIDs {
-		wanted[addr] = id
-	}
+	stdmaps.Copy(wanted, s.BackendIDs)
 	for addr, id := range wanted {
 		ids = append(ids, fmt.Sprintf("%s=%d", addr, id))
 	}

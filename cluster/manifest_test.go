@@ -7,8 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/hooklab/hooklab/cluster"
 	"sigs.k8s.io/yaml"
+
+	"github.com/hooklab/hooklab/cluster"
 )
 
 // compareAddrs lets cmp compare netip's types, and no list with an empty one.

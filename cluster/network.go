@@ -13,8 +13,8 @@ func (c *completion) findUnderlay() {
 	}
 	var low, high netip.Addr
 	outside := false
-	for i := range c.state.nodes {
-		ip := c.state.nodes[i].IP
+	for i := range c.nodes {
+		ip := c.nodes[i].IP
 		if !ip.IsValid() {
 			continue
 		}
@@ -40,8 +40,8 @@ func (c *completion) findUnderlay() {
 
 // roomForGateway says that no node has the network's first address.
 func (c *completion) roomForGateway(p netip.Prefix) bool {
-	for i := range c.state.nodes {
-		if c.state.nodes[i].IP == p.Addr().Next() {
+	for i := range c.nodes {
+		if c.nodes[i].IP == p.Addr().Next() {
 			return false
 		}
 	}
@@ -59,8 +59,8 @@ func (c *completion) findPodCIDRs() {
 			known[p.Node] = p.IP
 		}
 	}
-	for i := range c.state.nodes {
-		n := &c.state.nodes[i]
+	for i := range c.nodes {
+		n := &c.nodes[i]
 		if n.PodCIDR.IsValid() {
 			continue
 		}
@@ -91,8 +91,8 @@ func (c *completion) nextPodCIDR() netip.Prefix {
 	if c.cidrs == nil {
 		c.cidrs = make(map[netip.Prefix]bool)
 		c.wide = []netip.Prefix{s.Underlay, s.ServiceCIDR}
-		for i := range c.state.nodes {
-			switch p := c.state.nodes[i].PodCIDR; {
+		for i := range c.nodes {
+			switch p := c.nodes[i].PodCIDR; {
 			case p.IsValid() && p.Bits() >= s.PodMask:
 				c.cidrs[netip.PrefixFrom(p.Addr(), s.PodMask).Masked()] = true
 			case p.IsValid():

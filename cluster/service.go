@@ -11,7 +11,7 @@ import (
 // both from 1 up.
 func (c *completion) allocateServices() {
 	used := make(map[netip.AddrPort]uint32, len(c.backendIDs))
-	services := c.state.services
+	services := c.services
 	for i := range services {
 		s := &services[i]
 		object := "Service " + s.Ref()
@@ -86,9 +86,9 @@ func (c *completion) serviceID(s *Service, j int, object string) {
 			return
 		}
 		c.nextService++ // wraps around; 0 is no id
-		if _, ok := c.ledger.services[c.nextService]; !ok && c.nextService != 0 {
+		if _, ok := c.serviceIDs[c.nextService]; !ok && c.nextService != 0 {
 			p.ID = c.nextService
-			c.ledger.services[p.ID] = "service " + s.Ref()
+			c.serviceIDs[p.ID] = "service " + s.Ref()
 		}
 	}
 	c.complain(object, "ports["+strconv.Itoa(j)+"]", "no service id left in 1..65535")

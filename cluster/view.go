@@ -11,9 +11,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/maps"
-	"sigs.k8s.io/yaml"
 )
 
 // viewKinds are the kinds that View knows.
