@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hooklab/hooklab/netns/lab"
+)
+
+// Exit codes of exec if the command does not even start, as shells have them.
+const (
+	exitNotExecutable = 126
+	exitNotFound      = 127
+)
+
+// newExec makes the command exec.
+func newExec(*app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "exec POD|node/NAME [--] COMMAND [ARG]...",
+		Short: "Run a command in a pod or on a node of a lab",
+		Long: `Run a command in the network namespace of a pod (POD or NAMESPACE/POD), of a node
+(node/NAME), of a node's health endpoint (health/NODE) or of the network between the
+nodes (wire/underlay). Only the network is the pod's: files, users and processes are
+those of this machine.
+
+The exit code is the command's, 127 if there is no such command and 126 if it cannot be
+executed.`,
+		Example: `  # The routes of a pod
+  sudo hooklab exec pod1-1 -- ip route
+
+  # A shell on a node
+  sudo hooklab exec node/worker -- bash
+
+  # What goes over the wire
+  sudo hooklab exec wire/underlay -- tcpdump -ni br0 udp port 8472`,
+		Args: cobra.MinimumNArgs(2),
+	}
+	var name string
+	labFlag(cmd, &name)
+	// What follows the pod is the command's, flags too.
+	cmd.Flags().SetInterspersed(false)
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		refs, _ := lab.FindRunDir("").Refs(name) // no names without
+		return refs, cobra.ShellCompDirectiveNoFileComp
+	}
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		argv := args[1:]
+		if argv[0] == "--" {
+			argv = argv[1:]
+		}
+		err := lab.FindRunDir("").Exec(name, args[0], argv, os.Environ())
+		switch {
+		case errors.Is(err, exec.ErrNotFound):
+			return exitWith(exitNotFound, err)
+		case errors.Is(err, fs.ErrPermission) && exitCode(err) == exitFailed:
+			return exitWith(exitNotExecutable, err)
+		}
+		return err
+	}
+	return cmd
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/emu"
+	"github.com/hooklab/hooklab/maps"
+	"github.com/hooklab/hooklab/netns/lab"
+)
+
+// labEngines are the engines that a lab's nodes can have.
+func labEngines() map[string]lab.Engine {
+	return map[string]lab.Engine{
+		"emulated": func(m *maps.Set) (dataplane.Runner, error) { return emu.New(m), nil },
+	}
+}
+
+// upFlags are the flags of up.
+type upFlags struct {
+	files  []string
+	name   string
+	engine string
+	detach bool
+}
+
+// newUp makes the command up.
+func newUp(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Bring a cluster up as network namespaces with real traffic",
+		Long: `Bring a cluster up: a network namespace for each pod and each node, connected by
+hooklab's datapath and, between the nodes, by VXLAN over UDP.
+
+Nothing changes in the namespace that hooklab is started in. The lab stays up until ^C,
+SIGTERM or 'hooklab down'; with --detach in the background. What a killed lab of the
+same name has left is removed first.
+
+A lab keeps its namespaces, its control socket and the output of the pods' commands in
+a directory below /run/hooklab, or below $HOOKLAB_RUN_DIR.
+
+It needs root and /dev/net/tun.`,
+		Example: `  # The cluster of ./cluster.yaml, until ^C
+  sudo hooklab up
+
+  # In the background, and down again
+  sudo hooklab up -f cluster.yaml --detach
+  sudo hooklab exec pod1-1 -- ping -c 3 10.0.1.79
+  sudo hooklab down
+
+  # A real cluster's pods and services on this machine
+  kubectl get nodes,ciliumnodes,pods,services,endpointslices -A -o yaml | sudo hooklab up -f -`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	var f upFlags
+	fileFlag(cmd, &f.files)
+	cmd.Flags().StringVar(&f.name, "name", "", "`NAME` of the lab (default the one in the description)")
+	cmd.Flags().StringVar(&f.engine, "engine", lab.DefaultEngine, "`ENGINE` that runs the datapath: emulated")
+	cmd.Flags().BoolVarP(&f.detach, "detach", "d", false, "go to the background when the lab is up")
+	complete(cmd, "name")
+	complete(cmd, "engine", lab.DefaultEngine)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+		defer stop()
+		var input bytes.Buffer // what was read from standard input, for the process in the background
+		cmd.SetIn(io.TeeReader(cmd.InOrStdin(), &input))
+		c, err := described(cmd, f.files)
+		if err != nil {
+			return err
+		}
+		if f.detach && !lab.Detached() {
+			return a.upDetached(ctx, cmd, c, &f, &input)
+		}
+		return a.up(ctx, cmd, c, &f, stop)
+	}
+	return cmd
+}
+
+// up runs a lab until somebody wants it down. A second signal ends the process at
+// once: restore gives signals back their usual effect.
+func (a *app) up(ctx context.Context, cmd *cobra.Command, c *cluster.Cluster, f *upFlags, restore func()) error {
+	detached := lab.Detached()
+	l, err := lab.Up(ctx, lab.Options{
+		Cluster: c, Sources: sourceNames(f.files), Name: f.name,
+		Engine: f.engine, Engines: labEngines(), Version: buildVersion().Version, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	if !detached {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s; ^C takes it down\n", summary(l.Name(), c))
+	}
+	if err := l.Ready(); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.Done():
+	}
+	restore()
+	return errors.Join(l.Err(), l.Close())
+}
+
+// upDetached runs a lab in another process and returns when it is up.
+func (a *app) upDetached(ctx context.Context, cmd *cobra.Command, c *cluster.Cluster, f *upFlags, input *bytes.Buffer) error {
+	var stdin io.Reader // a nil *bytes.Buffer would be a standard input
+	if slices.Contains(f.files, "-") {
+		stdin = input
+	}
+	err := lab.Detach(ctx, os.Args[1:], stdin, cmd.ErrOrStderr())
+	if e, ok := errors.AsType[*lab.ExitError](err); ok {
+		return exitWith(e.Code, nil) // it has said why
+	}
+	if err != nil {
+		return err
+	}
+	name := f.name
+	if name == "" {
+		name = c.Settings().Name
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s; 'hooklab down --lab %s' takes it down\n", summary(name, c), name)
+	return nil
+}
+
+// sourceNames are the files that described reads.
+func sourceNames(files []string) []string {
+	if len(files) == 0 {
+		return []string{defaultFile}
+	}
+	return files
+}
+
+// summary is what a user reads when a lab is up.
+func summary(name string, c *cluster.Cluster) string {
+	return fmt.Sprintf("lab %s is up: %s, %s, %s", name,
+		count(len(c.Nodes()), "node"), count(len(c.Pods()), "pod"), count(len(c.Services()), "service"))
+}
