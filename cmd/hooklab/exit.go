@@ -11,6 +11,7 @@ import (
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/netns"
+	"github.com/hooklab/hooklab/netns/lab"
 )
 
 // Exit codes, the same for all subcommands.
@@ -63,6 +64,7 @@ func exitCode(err error) int {
 		code int
 	}{
 		{cluster.ErrInput, exitUsage},
+		{lab.ErrNoLab, exitUsage},
 		{netns.ErrPermission, exitCannot},
 		{netns.ErrNotSupported, exitCannot},
 		{dataplane.ErrNotSupported, exitCannot},

@@ -10,6 +10,9 @@ import (
 // file of its name.
 func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
+		newUp,
+		newDown,
+		newExec,
 		newGet,
 		newMap,
 		newValidate,
