@@ -22,7 +22,7 @@ func (r *result) describe(w *world) {
 	for _, d := range r.deltas {
 		switch {
 		case d.Map == maps.NameCT4 || d.Map == maps.NameCTAny4:
-			r.conntrack = append(r.conntrack, conntrackLine(d, uint32(w.now)))
+			r.conntrack = append(r.conntrack, conntrackLine(d, w.clock()))
 		case d.Map == maps.NameFrags:
 			r.frags = append(r.frags, fmt.Sprintf("%s %x %x", d.Op, d.Key, d.New))
 		case d.Map == maps.NameMetrics:

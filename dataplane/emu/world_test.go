@@ -62,8 +62,10 @@ type world struct {
 	cfg    dataplane.Config
 	ring   *trace.Ring
 
-	now  uint64 // seconds of the ktime clock
-	rand uint32 // what every random number call draws
+	now     uint64 // seconds of the ktime clock
+	jiffies uint64
+	rand    uint32 // what every random number call draws
+	draws   int    // how many were made
 
 	ip, router       addr
 	pod1, pod2, pod3 pod // pod3 has a policy
@@ -272,13 +274,25 @@ func (w *world) run(h dataplane.Hook, p *dataplane.Packet) *result {
 	defer w.maps.Record(nil)
 	p.Ifindex, p.Events = h.Ifindex, w.ring
 	in := bytes.Clone(p.Data)
-	v, err := w.engine.Run(h, p, &dataplane.Env{KtimeNS: w.now * 1e9, Rand: func() uint32 { return w.rand }})
+	v, err := w.engine.Run(h, p, w.env())
 	if err != nil {
 		w.tb.Fatal(err)
 	}
 	r := &result{verdict: v, packet: p, frame: p.Data, in: in, deltas: j.Diff()}
 	r.describe(w)
 	return r
+}
+
+func (w *world) env() *dataplane.Env {
+	return &dataplane.Env{KtimeNS: w.now * 1e9, Jiffies: w.jiffies, Rand: func() uint32 { w.draws++; return w.rand }}
+}
+
+// clock is the datapath's time of now.
+func (w *world) clock() uint32 {
+	if w.cfg.Clock == dataplane.ClockJiffies {
+		return uint32(w.jiffies >> 8)
+	}
+	return uint32(w.now)
 }
 
 // fromPod sends a frame out of a pod.
