@@ -1,0 +1,39 @@
+# Every target is what CI runs. `make help` lists them.
+GO ?= go
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: deps build ## Bring the article's cluster up, send packets, take it down (root)
+	examples/01-article/demo.sh bin/hooklab
+
+build: ## Build bin/hooklab
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/hooklab
+
+test: ## Run all tests; as root it installs what they need and none may be skipped
+	.ci/test
+
+race: ## Run all tests under the race detector
+	.ci/test -race
+
+lint: ## Check style, import arrows and go.mod
+	.ci/lint
+
+fuzz: ## Fuzz all parsers and engines, FUZZTIME seconds altogether (180)
+	.ci/fuzz
+
+bench: ## Run all benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+golden: ## Rewrite the expected outputs; review the difference like code
+	HOOKLAB_UPDATE=1 $(GO) test ./...
+
+check: lint test race ## Everything that a change must pass
+
+deps: ## Install what tests and demo need beside Go (apt-get, root)
+	.ci/deps
+
+clean: ## Remove what was built
+	rm -rf bin dist
+
+.PHONY: help demo build test race lint fuzz bench golden check deps clean
