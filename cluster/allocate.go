@@ -133,10 +133,9 @@ func (c *completion) allocateNodes() {
 			c.complain(object, "", "no address left for it in underlay %s and podCIDR %s", s.Underlay, s.PodPool)
 			return
 		}
-		for id := uint16(1); n.ID == 0; id++ {
-			if _, ok := c.nodeIDs[id]; !ok {
-				n.ID, c.nodeIDs[id] = id, owner
-			}
+		if !c.nodeID(n, owner) {
+			c.complain(object, "id", "no node id left in 1..65535")
+			return
 		}
 		c.mac(&n.MAC, "eth0", owner)
 		c.mac(&n.HostMAC, "cilium_host", owner)
@@ -154,6 +153,17 @@ func (c *completion) allocateNodes() {
 			c.complain(object, "router", "no address left in podCIDR %s", n.PodCIDR)
 		}
 	}
+}
+
+// nodeID gives a node the lowest free id, and says whether there was one.
+func (c *completion) nodeID(n *Node, owner string) bool {
+	for n.ID == 0 && c.nextNodeID < 0xffff {
+		c.nextNodeID++
+		if _, ok := c.nodeIDs[c.nextNodeID]; !ok {
+			n.ID, c.nodeIDs[c.nextNodeID] = c.nextNodeID, owner
+		}
+	}
+	return n.ID != 0
 }
 
 // allocateEndpoint gives an endpoint what it lacks, except identity and device.
@@ -174,6 +184,9 @@ func (c *completion) allocateEndpoint(l *nodeLedger, e *Endpoint, owner, object 
 // allocatePods gives pods what they lack.
 func (c *completion) allocatePods() {
 	for i := range c.pods {
+		if len(c.problems) >= maxProblems {
+			return
+		}
 		p := &c.pods[i]
 		l := c.onNode[p.Node]
 		if p.HostNetwork {

@@ -21,7 +21,7 @@ func (c *Cluster) change(f func(d *description) error) error {
 	if err := d.complete().err(); err != nil {
 		return err
 	}
-	c.current.Store(&d.state)
+	c.publish(&d.state)
 	return nil
 }
 
@@ -161,7 +161,7 @@ func (c *Cluster) Reload(sources ...Source) (Changes, error) {
 	if err := d.complete().err(); err != nil {
 		return Changes{}, err
 	}
-	c.current.Store(&d.state)
+	c.publish(&d.state)
 	return difference(old, &d.state), nil
 }
 

@@ -32,11 +32,12 @@ type completion struct {
 	*description
 	ledger
 	problems   problems
-	identities map[string]uint32     // by label set
-	taken      map[uint32]bool       // identities in use
-	cidrs      map[netip.Prefix]bool // of the pool, in use; made when first needed
-	wide       []netip.Prefix        // networks that the pool must spare
-	nextCIDR   uint32                // index in the pool
+	identities map[string]uint32 // by label set
+	taken      map[uint32]bool   // identities in use
+	cidrs      []netip.Prefix    // networks that the pool must spare, sorted; made when first needed
+	nextCIDR   uint32            // index in the pool
+	nextNode   netip.Addr        // of the underlay
+	nextNodeID uint16
 }
 
 // complete fills in everything that a description leaves open. What is given is
@@ -102,7 +103,7 @@ func (c *completion) checkNodes() {
 	}
 	c.findUnderlay()
 	s := &c.settings
-	c.ips[s.Gateway()] = "the underlay's gateway"
+	c.ips[s.Gateway()], c.nextNode = "the underlay's gateway", s.Gateway()
 	for i := range s.External {
 		e := &s.External[i]
 		object := "External " + e.Name
@@ -273,7 +274,7 @@ func (c *completion) checkServices() {
 		if len(s.Ports) == 0 && !s.Headless {
 			c.complain(object, "ports", "missing: a service has at least one port")
 		}
-		seen := make(map[string]bool)
+		seen, first := make(map[string]bool), make(map[uint16]int)
 		for j := range s.Ports {
 			p := &s.Ports[j]
 			field := "ports[" + strconv.Itoa(j) + "]."
@@ -292,7 +293,7 @@ func (c *completion) checkServices() {
 			if num, err := strconv.Atoi(p.TargetPort); err == nil && (num < 1 || num > 0xffff) {
 				c.complain(object, field+"targetPort", "%s: allowed: 1..65535, or a port's name", quote(p.TargetPort))
 			}
-			c.checkServiceID(s, j, object, field+"id")
+			c.checkServiceID(s, j, first, object, field+"id")
 		}
 		for addr, id := range s.BackendIDs {
 			c.reserveBackend(addr, id, object, "backendIDs")
@@ -300,26 +301,25 @@ func (c *completion) checkServices() {
 	}
 }
 
-// checkServiceID enters a port's id. Ports of the same number share theirs.
-func (c *completion) checkServiceID(s *Service, j int, object, field string) {
+// checkServiceID enters a port's id. Ports of the same number share theirs; first is
+// where each number occurs first.
+func (c *completion) checkServiceID(s *Service, j int, first map[uint16]int, object, field string) {
 	p := &s.Ports[j]
-	for i := range j {
-		first := &s.Ports[i]
-		if first.Port != p.Port {
-			continue
-		}
-		switch {
-		case p.ID == 0:
-			p.ID = first.ID
-		case first.ID == 0:
-			first.ID = p.ID
-			reserve(c, c.serviceIDs, p.ID, "service "+s.Ref(), object, field)
-		case p.ID != first.ID:
-			c.complain(object, field, "%d: port %d has id %d for %s, and protocols share it", p.ID, p.Port, first.ID, first.Protocol)
-		}
+	i, again := first[p.Port]
+	if !again {
+		first[p.Port] = j
+		reserve(c, c.serviceIDs, p.ID, "service "+s.Ref(), object, field)
 		return
 	}
-	reserve(c, c.serviceIDs, p.ID, "service "+s.Ref(), object, field)
+	switch shared := &s.Ports[i]; {
+	case p.ID == 0:
+		p.ID = shared.ID
+	case shared.ID == 0:
+		shared.ID = p.ID
+		reserve(c, c.serviceIDs, p.ID, "service "+s.Ref(), object, field)
+	case p.ID != shared.ID:
+		c.complain(object, field, "%d: port %d has id %d for %s, and protocols share it", p.ID, p.Port, shared.ID, shared.Protocol)
+	}
 }
 
 // reserveBackend enters the id asked for a backend's address.

@@ -27,7 +27,7 @@ func Load(sources ...Source) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{}
-	c.current.Store(&d.state)
+	c.publish(&d.state)
 	return c, nil
 }
 
@@ -49,6 +49,12 @@ func readFiles(paths []string) ([]Source, error) {
 		}
 	}
 	return sources, nil
+}
+
+// publish makes a complete state the current one.
+func (c *Cluster) publish(s *state) {
+	s.common = newCommon(s)
+	c.current.Store(s)
 }
 
 // now is the current state.

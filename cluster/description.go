@@ -16,7 +16,9 @@ type description struct {
 	claimed       map[string]place // by kind and name
 	objects       map[string]place // by object, "Pod default/web"
 	fields        map[fieldKey]place
+	nodeIndex     map[string]int
 	podIndex      map[string]int        // by namespace/name
+	serviceIndex  map[string]int        // by namespace/name
 	hostIPs       map[string]netip.Addr // of the pods' nodes, by namespace/name
 	slices        []givenSlice
 }
@@ -32,12 +34,12 @@ type place struct {
 
 func newDescription() *description {
 	return &description{
-		state:    state{settings: defaultSettings(), common: &common{}},
-		claimed:  make(map[string]place),
-		objects:  make(map[string]place),
-		fields:   make(map[fieldKey]place),
-		podIndex: make(map[string]int),
-		hostIPs:  make(map[string]netip.Addr),
+		state:     state{settings: defaultSettings()},
+		claimed:   make(map[string]place),
+		objects:   make(map[string]place),
+		fields:    make(map[fieldKey]place),
+		nodeIndex: make(map[string]int), podIndex: make(map[string]int), serviceIndex: make(map[string]int),
+		hostIPs: make(map[string]netip.Addr),
 	}
 }
 

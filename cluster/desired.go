@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
-	"sync"
 
 	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/maps"
@@ -52,9 +51,8 @@ func (l layers) keys(use func(key string) bool) []string {
 }
 
 // common is what the maps of all nodes have in common. It is made once for each
-// state, so that many nodes can follow it.
+// state, by who changes the cluster, so that a node's goroutine only compares.
 type common struct {
-	once      sync.Once
 	ipcache   entries // as a node sees it that is none of the cluster's
 	backends  entries
 	revNAT    entries
@@ -71,7 +69,6 @@ type desired struct {
 
 // desiredFor computes a node's maps from the topology.
 func (s *state) desiredFor(n *Node) *desired {
-	s.common.once.Do(func() { s.common.fill(s) })
 	d := &desired{
 		common: s.common, lxc: make(entries), ipcache: make(entries), tunnel: make(entries),
 		policies: make(map[uint16]entries),
@@ -81,11 +78,14 @@ func (s *state) desiredFor(n *Node) *desired {
 	return d
 }
 
-func (c *common) fill(s *state) {
-	c.ipcache, c.backends, c.revNAT = make(entries), make(entries), make(entries)
-	c.slots, c.frontends = make(entries), make(entries)
+func newCommon(s *state) *common {
+	c := &common{
+		ipcache: make(entries), backends: make(entries), revNAT: make(entries),
+		slots: make(entries), frontends: make(entries),
+	}
 	c.addresses(s)
 	c.services(s)
+	return c
 }
 
 // endpoints fills cilium_lxc, with the host's own addresses (SPEC 14.1), and the

@@ -32,22 +32,14 @@ func keep[T comparable](to *T, old T, taken bool) {
 // inherit fills a new description with what objects of the same name had.
 func (d *description) inherit(old *state) {
 	g := d.collectGiven()
+	nodes := make(map[string]*Node, len(old.nodes))
+	for i := range old.nodes {
+		nodes[old.nodes[i].Name] = &old.nodes[i]
+	}
 	for i := range d.nodes {
-		n := &d.nodes[i]
-		was := old.node(n.Name)
-		if was == nil {
-			continue
+		if was := nodes[d.nodes[i].Name]; was != nil {
+			d.inheritNode(old, g, &d.nodes[i], was)
 		}
-		keep(&n.IP, was.IP, g.ips[was.IP] || d.settings.Underlay != old.settings.Underlay)
-		keep(&n.PodCIDR, was.PodCIDR, d.overlapsGiven(was.PodCIDR) || !d.settings.PodPool.Contains(was.PodCIDR.Addr()))
-		keep(&n.Router, was.Router, g.ips[was.Router] || !n.PodCIDR.Contains(was.Router))
-		keep(&n.ID, was.ID, g.nodeIDs[was.ID])
-		keep(&n.HostID, was.HostID, g.endpoints[nodeNumber{n.Name, uint32(was.HostID)}])
-		keep(&n.MAC, was.MAC, g.macs[was.MAC])
-		keep(&n.HostMAC, was.HostMAC, g.macs[was.HostMAC])
-		keep(&n.NetMAC, was.NetMAC, g.macs[was.NetMAC])
-		keep(&n.VXLANMAC, was.VXLANMAC, g.macs[was.VXLANMAC])
-		g.inheritEndpoint(n, &n.Health, &was.Health)
 	}
 	pods := make(map[string]*Pod, len(old.pods))
 	for i := range old.pods {
@@ -59,11 +51,12 @@ func (d *description) inherit(old *state) {
 	}
 	for i := range d.pods {
 		p := &d.pods[i]
-		n, was := d.state.node(p.Node), pods[p.Ref()]
-		if n == nil || was == nil || was.Node != p.Node || was.HostNetwork {
+		at, known := d.nodeIndex[p.Node]
+		was := pods[p.Ref()]
+		if !known || was == nil || was.Node != p.Node || was.HostNetwork {
 			continue
 		}
-		g.inheritEndpoint(n, &p.Endpoint, &was.Endpoint)
+		g.inheritEndpoint(&d.nodes[at], &p.Endpoint, &was.Endpoint)
 		keep(&p.Device, was.Device, g.devices[was.Device])
 		sameLabels := slices.Equal(d.securityLabels(p), old.securityLabels(was))
 		keep(&p.Identity, was.Identity, identities[was.Identity] || !sameLabels)
@@ -71,8 +64,23 @@ func (d *description) inherit(old *state) {
 	d.inheritServices(old, g)
 }
 
+func (d *description) inheritNode(old *state, g *given, n, was *Node) {
+	keep(&n.IP, was.IP, g.ips[was.IP] || d.settings.Underlay != old.settings.Underlay)
+	elsewhere := func(p Pod) bool { return p.Node == n.Name && p.IP.IsValid() && !was.PodCIDR.Contains(p.IP) }
+	keep(&n.PodCIDR, was.PodCIDR, d.overlapsGiven(was.PodCIDR) || !d.settings.PodPool.Contains(was.PodCIDR.Addr()) ||
+		slices.ContainsFunc(d.pods, elsewhere))
+	keep(&n.Router, was.Router, g.ips[was.Router] || !usable(n.PodCIDR, was.Router))
+	keep(&n.ID, was.ID, g.nodeIDs[was.ID])
+	keep(&n.HostID, was.HostID, g.endpoints[nodeNumber{n.Name, uint32(was.HostID)}])
+	keep(&n.MAC, was.MAC, g.macs[was.MAC])
+	keep(&n.HostMAC, was.HostMAC, g.macs[was.HostMAC])
+	keep(&n.NetMAC, was.NetMAC, g.macs[was.NetMAC])
+	keep(&n.VXLANMAC, was.VXLANMAC, g.macs[was.VXLANMAC])
+	g.inheritEndpoint(n, &n.Health, &was.Health)
+}
+
 func (g *given) inheritEndpoint(n *Node, e, was *Endpoint) {
-	keep(&e.IP, was.IP, g.ips[was.IP] || !n.PodCIDR.Contains(was.IP))
+	keep(&e.IP, was.IP, g.ips[was.IP] || !usable(n.PodCIDR, was.IP))
 	keep(&e.ID, was.ID, g.endpoints[nodeNumber{n.Name, uint32(was.ID)}])
 	keep(&e.Ifindex, was.Ifindex, g.ifindexes[nodeNumber{n.Name, was.Ifindex}])
 	keep(&e.MAC, was.MAC, g.macs[was.MAC])

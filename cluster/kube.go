@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -38,9 +37,10 @@ func (d *description) kubeNamespace(o origin, doc *namespaceDoc, ps *problems) {
 
 // node finds or makes the node that a Node or CiliumNode describes.
 func (d *description) node(o origin, name string) *Node {
-	if i := slices.IndexFunc(d.nodes, func(n Node) bool { return n.Name == name }); i >= 0 {
+	if i, ok := d.nodeIndex[name]; ok {
 		return &d.nodes[i]
 	}
+	d.nodeIndex[name] = len(d.nodes)
 	d.nodes = append(d.nodes, Node{Name: name})
 	if _, ok := d.objects["Node "+name]; !ok {
 		d.objects["Node "+name] = place{origin: o}

@@ -41,6 +41,7 @@ func (d *description) kubeService(o origin, doc *serviceDoc, ps *problems) {
 		}
 	}
 	s.BackendIDs = backendIDs(nil, a.BackendIDs)
+	d.serviceIndex[s.Ref()] = len(d.services)
 	d.services = append(d.services, s)
 }
 
@@ -113,24 +114,25 @@ func (d *description) join(ps *problems) {
 	for i := range d.slices {
 		d.joinSlice(&d.slices[i], ps)
 	}
+	names := make(map[netip.Addr]string, len(d.nodes))
+	for i := range d.nodes {
+		names[d.nodes[i].IP] = d.nodes[i].Name
+	}
 	for i := range d.pods {
 		p := &d.pods[i]
 		host, ok := d.hostIPs[p.Ref()]
 		if !ok || p.Node != "" {
 			continue
 		}
-		at := slices.IndexFunc(d.nodes, func(n Node) bool { return n.IP == host })
-		if at < 0 {
+		if p.Node, ok = names[host]; !ok {
 			ps.add(d.problem("Pod "+p.Ref(), "node", "%s: no node has this address", host))
-			continue
 		}
-		p.Node = d.nodes[at].Name
 	}
 }
 
 func (d *description) joinSlice(s *givenSlice, ps *problems) {
-	at := slices.IndexFunc(d.services, func(svc Service) bool { return svc.Namespace == s.namespace && svc.Name == s.service })
-	if at < 0 {
+	at, ok := d.serviceIndex[s.namespace+"/"+s.service]
+	if !ok {
 		ps.addf(s.origin, "metadata.labels", "%s: %s: no such service in namespace %s", labelServiceName, quote(s.service), s.namespace)
 		return
 	}

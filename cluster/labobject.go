@@ -7,6 +7,7 @@ func (d *description) labNode(at place, n *labNode, ps *problems) {
 	if !d.claim("Node", "", n.Name, at, "name", ps) {
 		return
 	}
+	d.nodeIndex[n.Name] = len(d.nodes)
 	d.nodes = append(d.nodes, Node{
 		Name: n.Name, ControlPlane: n.Role == "control-plane",
 		IP: n.IP.Addr, PodCIDR: n.PodCIDR.Prefix, Router: n.Router.Addr,
@@ -67,6 +68,7 @@ func (d *description) labService(at place, s *labService, ps *problems) {
 		}
 		svc.Ports[i] = port
 	}
+	d.serviceIndex[svc.Ref()] = len(d.services)
 	d.services = append(d.services, svc)
 }
 

@@ -150,9 +150,9 @@ func TestBadSources(t *testing.T) {
 		data []byte
 		want string
 	}{
-		{"10 MB of noise", noise, "x: larger than 8 MiB, the most that a cluster file may have"},
+		{"10 MB of noise", noise, "x: larger than 4 MiB, the most that a cluster file may have"},
 		{"1 MB of noise", noise[:1<<20], "x: not a text file: byte 0xc9 at offset 2 is not UTF-8"},
-		{"10 MB of dashes", text, "x: larger than 8 MiB, the most that a cluster file may have"},
+		{"10 MB of dashes", text, "x: larger than 4 MiB, the most that a cluster file may have"},
 		{"deep lists", text[:1<<16], "x: document 1: not YAML: exceeded max depth of 10000"},
 		{"deep flow", bytes.Repeat([]byte("["), 1<<16), "x: document 1: not YAML: exceeded max depth of 10000"},
 		{"many aliases", []byte(aliases), "x:10: document 1, EndpointSlice x: endpoints[698].addresses[985]: too much: more than 2097152 values, aliases expanded"},

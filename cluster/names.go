@@ -6,6 +6,9 @@ import "net/netip"
 // worker", "health endpoint of worker", "service default/web", "external host dns",
 // and "" for an address that the cluster does not know.
 func (c *Cluster) NameOf(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
 	s := c.now()
 	for i := range s.nodes {
 		switch n := &s.nodes[i]; ip {

@@ -75,11 +75,10 @@ func (c *completion) findPodCIDRs() {
 // nextNodeIP is the lowest free address of the underlay, as a container engine
 // gives them to a kind cluster's nodes.
 func (c *completion) nextNodeIP(owner string) netip.Addr {
-	u := c.settings.Underlay
-	for ip := c.settings.Gateway().Next(); usable(u, ip); ip = ip.Next() {
-		if _, ok := c.ips[ip]; !ok {
-			c.ips[ip] = owner
-			return ip
+	for c.nextNode = c.nextNode.Next(); usable(c.settings.Underlay, c.nextNode); c.nextNode = c.nextNode.Next() {
+		if _, ok := c.ips[c.nextNode]; !ok {
+			c.ips[c.nextNode] = owner
+			return c.nextNode
 		}
 	}
 	return netip.Addr{}
@@ -89,23 +88,27 @@ func (c *completion) nextNodeIP(owner string) netip.Addr {
 func (c *completion) nextPodCIDR() netip.Prefix {
 	s := &c.settings
 	if c.cidrs == nil {
-		c.cidrs = make(map[netip.Prefix]bool)
-		c.wide = []netip.Prefix{s.Underlay, s.ServiceCIDR}
+		c.cidrs = []netip.Prefix{s.Underlay, s.ServiceCIDR}
 		for i := range c.nodes {
-			switch p := c.nodes[i].PodCIDR; {
-			case p.IsValid() && p.Bits() >= s.PodMask:
-				c.cidrs[netip.PrefixFrom(p.Addr(), s.PodMask).Masked()] = true
-			case p.IsValid():
-				c.wide = append(c.wide, p)
+			if p := c.nodes[i].PodCIDR; p.IsValid() {
+				c.cidrs = append(c.cidrs, p)
 			}
 		}
+		slices.SortFunc(c.cidrs, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 	}
 	for ; c.nextCIDR < 1<<(s.PodMask-s.PodPool.Bits()); c.nextCIDR++ {
 		p := netip.PrefixFrom(toAddr(toUint(s.PodPool.Addr())+c.nextCIDR<<(32-s.PodMask)), s.PodMask)
-		if !c.cidrs[p] && !slices.ContainsFunc(c.wide, p.Overlaps) {
-			c.cidrs[p] = true
+		if !c.spared(p) {
+			c.nextCIDR++
 			return p
 		}
 	}
 	return netip.Prefix{}
+}
+
+// spared says that a network of the pool overlaps one that is in use. As those do
+// not overlap each other, only its neighbours in their order can.
+func (c *completion) spared(p netip.Prefix) bool {
+	i, _ := slices.BinarySearchFunc(c.cidrs, p, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
+	return i < len(c.cidrs) && c.cidrs[i].Overlaps(p) || i > 0 && c.cidrs[i-1].Overlaps(p)
 }

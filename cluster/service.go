@@ -2,18 +2,24 @@ package cluster
 
 import (
 	"cmp"
+	stdmaps "maps"
 	"net/netip"
 	"slices"
 	"strconv"
+
+	"github.com/hooklab/hooklab/maps"
 )
+
+// maxServiceEntries is the size of cilium_lb4_services_v2: frontends and slots.
+const maxServiceEntries = 65536
 
 // allocateServices gives services what they lack, finds their backends and numbers
 // both from 1 up.
 func (c *completion) allocateServices() {
 	used := make(map[netip.AddrPort]uint32, len(c.backendIDs))
-	services := c.services
-	for i := range services {
-		s := &services[i]
+	find, entries := c.backendFinder(), 0
+	for i := range c.services {
+		s := &c.services[i]
 		object := "Service " + s.Ref()
 		if s.Headless {
 			continue
@@ -23,17 +29,32 @@ func (c *completion) allocateServices() {
 		}
 		if !s.ClusterIP.IsValid() {
 			c.complain(object, "clusterIP", "no address left in serviceCIDR %s", c.settings.ServiceCIDR)
-			continue
+			return
 		}
+		first := make(map[uint16]uint16)
 		for j := range s.Ports {
-			c.serviceID(s, j, object)
+			p := &s.Ports[j]
+			if !p.Fixed {
+				p.Backends = find(s, p)
+			}
+			if entries += 1 + len(p.Backends); entries > maxServiceEntries {
+				c.complain(object, "ports["+strconv.Itoa(j)+"]", "more frontends and backends up to here than %s holds, %d", maps.NameServices, maxServiceEntries)
+				return
+			}
+			if p.ID == 0 {
+				p.ID = first[p.Port]
+			}
+			if !c.serviceID(p, "service "+s.Ref()) {
+				c.complain(object, "ports["+strconv.Itoa(j)+"].id", "no service id left in 1..65535")
+				return
+			}
+			first[p.Port] = p.ID
 		}
-		c.findBackends(s)
 		c.keepBackends(s, used)
 	}
-	for i := range services {
-		for j := range services[i].Ports {
-			c.numberBackends(&services[i].Ports[j], used)
+	for i := range c.services {
+		for j := range c.services[i].Ports {
+			c.numberBackends(&c.services[i].Ports[j], used)
 		}
 	}
 	c.backendIDs = used
@@ -73,44 +94,46 @@ func (c *completion) clusterIP(s *Service) netip.Addr {
 	return first
 }
 
-// serviceID numbers a frontend.
-func (c *completion) serviceID(s *Service, j int, object string) {
-	p := &s.Ports[j]
-	for i := range j {
-		if s.Ports[i].Port == p.Port {
-			p.ID = s.Ports[i].ID
-		}
-	}
-	for range 1 << 16 {
-		if p.ID != 0 {
-			return
-		}
+// serviceID numbers a frontend, and says whether there was an id.
+func (c *completion) serviceID(p *ServicePort, owner string) bool {
+	for tried := 0; p.ID == 0 && tried < 1<<16; tried++ {
 		c.nextService++ // wraps around; 0 is no id
 		if _, ok := c.serviceIDs[c.nextService]; !ok && c.nextService != 0 {
-			p.ID = c.nextService
-			c.serviceIDs[p.ID] = "service " + s.Ref()
+			p.ID, c.serviceIDs[c.nextService] = c.nextService, owner
 		}
 	}
-	c.complain(object, "ports["+strconv.Itoa(j)+"]", "no service id left in 1..65535")
+	return p.ID != 0
 }
 
-// findBackends chooses the backends of ports that go by the service's selector.
-func (c *completion) findBackends(s *Service) {
-	for j := range s.Ports {
-		p := &s.Ports[j]
-		if p.Fixed {
+// backendFinder returns what finds the backends of a port that goes by its service's
+// selector: among the pods that have one of the selector's labels.
+func (c *completion) backendFinder() func(s *Service, p *ServicePort) []Backend {
+	type label struct{ namespace, key, value string }
+	having := make(map[label][]int)
+	for i := range c.pods {
+		if c.pods[i].Phase == NotReady {
 			continue
 		}
-		p.Backends = nil
-		for i := range c.pods {
-			pod := &c.pods[i]
-			if pod.Phase == NotReady || pod.Namespace != s.Namespace || !selects(s.Selector, pod.Labels) {
-				continue
-			}
-			if port := p.targetOn(pod); port != 0 {
-				p.Backends = append(p.Backends, Backend{Addr: netip.AddrPortFrom(pod.IP, port), Terminating: pod.Phase == Terminating})
+		for k, v := range c.pods[i].Labels {
+			l := label{c.pods[i].Namespace, k, v}
+			having[l] = append(having[l], i)
+		}
+	}
+	return func(s *Service, p *ServicePort) []Backend {
+		var few []int
+		for i, k := range slices.Sorted(stdmaps.Keys(s.Selector)) {
+			if list := having[label{s.Namespace, k, s.Selector[k]}]; i == 0 || len(list) < len(few) {
+				few = list
 			}
 		}
+		var backends []Backend
+		for _, i := range few {
+			pod := &c.pods[i]
+			if port := p.targetOn(pod); port != 0 && selects(s.Selector, pod.Labels) {
+				backends = append(backends, Backend{Addr: netip.AddrPortFrom(pod.IP, port), Terminating: pod.Phase == Terminating})
+			}
+		}
+		return backends
 	}
 }
 

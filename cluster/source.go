@@ -13,9 +13,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxSize is the most that one cluster file may hold, in bytes: some 1,500 pods as
-// kubectl writes them, a hundred thousand in a Lab document.
-const MaxSize = 8 << 20
+// MaxSize is the most that one cluster file may hold, in bytes: some 800 pods as
+// kubectl writes them, fifty thousand in a Lab document.
+const MaxSize = 4 << 20
 
 // maxNodes bounds the YAML nodes that are looked at, aliases expanded, in one load.
 const maxNodes = 2 << 20

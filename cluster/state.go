@@ -20,7 +20,7 @@ type state struct {
 	nextService uint16
 	nextBackend uint32
 
-	common *common // filled when an agent first asks for it
+	common *common // what agents make of this state; set when it is published
 }
 
 // clone copies what completing a state may change.
@@ -33,7 +33,6 @@ func (s *state) clone() state {
 		c.services[i] = s.services[i].clone()
 	}
 	c.backendIDs = maps.Clone(s.backendIDs)
-	c.common = &common{}
 	return c
 }
 
