@@ -1,6 +1,113 @@
 package lab_test
 
-// childEnv makes the test binary a child of a test.
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/netns"
+	"github.com/hooklab/hooklab/netns/lab"
+)
+
+// childEnv makes the test binary a child of a test. It holds a childJob.
 const childEnv = "HOOKLAB_LAB_TEST_CHILD"
 
-func runChild(string) int { return 1 }
+// childJob is what a child does.
+type childJob struct {
+	RunDir lab.RunDir
+	Text   string   // of the cluster to bring up
+	KillAt int      // step after which it kills itself; -1: never
+	Deaf   bool     // it hears no request to stop
+	Exec   []string // instead: a reference and a command for RunDir.Exec
+}
+
+// runChild does the job in the environment and returns the exit code.
+func runChild(job string) int {
+	var j childJob
+	if err := json.Unmarshal([]byte(job), &j); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	_ = os.Unsetenv(childEnv)
+	err := j.do()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	switch {
+	case errors.Is(err, netns.ErrPermission):
+		return 2
+	case err != nil:
+		return 1
+	}
+	return 0
+}
+
+func (j *childJob) do() error {
+	if len(j.Exec) > 0 {
+		return j.RunDir.Exec("", j.Exec[0], j.Exec[1:], os.Environ())
+	}
+	c, err := cluster.Load(cluster.Source{Name: "child", Data: []byte(j.Text)})
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	o := lab.Options{Cluster: c, RunDir: j.RunDir, Engines: engines()}
+	lab.SetStep(&o, func(i int, _ string) {
+		if i == j.KillAt {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	})
+	l, err := lab.Up(ctx, o)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stdout, "ready")
+	if j.Deaf {
+		select {}
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.Done():
+	}
+	return errors.Join(l.Err(), l.Close())
+}
+
+// start starts the job in a process of its own.
+func (j childJob) start(tb testing.TB) (cmd *exec.Cmd, out io.Reader) {
+	tb.Helper()
+	job, err := json.Marshal(j)
+	must(tb, err)
+	self, err := os.Executable()
+	must(tb, err)
+	cmd = exec.Command(self)
+	cmd.Env = append(os.Environ(), childEnv+"="+string(job))
+	cmd.Stderr = tb.Output()
+	out, err = cmd.StdoutPipe()
+	must(tb, err, cmd.Start())
+	tb.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	return cmd, out
+}
+
+// ready waits until the child's lab is up.
+func ready(tb testing.TB, out io.Reader) {
+	tb.Helper()
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		tb.Fatalf("child said %q, %v", line, err)
+	}
+}

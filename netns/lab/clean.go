@@ -23,10 +23,9 @@ func (h home) makeDirs() error {
 	return netns.MountDir(h.path(pinDir))
 }
 
-// clean removes everything of a lab: what its state lists, then its directory. The
-// caller holds the lock. It goes on after errors, and keeps the state if there were
-// any, so that it can be called again.
-func (h home) clean(s *State) error {
+// dismantle ends and removes what a lab's state lists. It goes on after errors. The
+// caller holds the lock.
+func (h home) dismantle(s *State) error {
 	err := h.endProcesses(s.Spaces)
 	for i := range s.Spaces {
 		path, pathErr := h.pin(&s.Spaces[i])
@@ -41,7 +40,16 @@ func (h home) clean(s *State) error {
 	if err != nil {
 		return fmt.Errorf("clean %s: %w", h, err)
 	}
-	return h.removeFiles()
+	return nil
+}
+
+// clean removes everything of a lab. It keeps the state if something is left, so
+// that it can be called again.
+func (h home) clean(s *State) error {
+	if err := h.dismantle(s); err != nil {
+		return err
+	}
+	return errors.Join(h.removeContents(), h.remove())
 }
 
 // pin is the path of a space's pin. A state that somebody has edited must not lead
@@ -53,36 +61,46 @@ func (h home) pin(s *Space) (string, error) {
 	return h.path(s.Pin), nil
 }
 
-// removeFiles removes the files of a lab and its directory. What hooklab did not put
-// there stays. The state goes late: as long as it is there, the lab can be cleaned.
-func (h home) removeFiles() error {
+// removeContents removes the files that hooklab has put into a lab's directory, but
+// not the lock. The state goes last: as long as it is there, the lab can be cleaned.
+func (h home) removeContents() error {
 	logs, err := os.ReadDir(h.path(logDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("clean %s: %w", h, err)
 	}
-	var errs []error
-	remove := func(elem ...string) {
-		err := os.Remove(h.path(elem...))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
-			errs = append(errs, err)
-		}
-	}
+	var files []string
 	for _, e := range logs {
 		if strings.HasSuffix(e.Name(), logSuffix) {
-			remove(logDir, e.Name())
+			files = append(files, h.path(logDir, e.Name()))
 		}
 	}
-	for _, name := range []string{logDir, pinDir, socketFile, stateFile + ".new", stateFile, lockFile, ""} {
-		remove(name)
+	for _, name := range []string{logDir, pinDir, socketFile, stateFile + ".new", stateFile} {
+		files = append(files, h.path(name))
 	}
+	return removeAll(files)
+}
+
+// remove removes the lock and, unless somebody has put something there, the
+// directory.
+func (h home) remove() error {
+	err := removeAll([]string{h.path(lockFile), string(h)})
 	if DefaultRunDir.holds(h) {
 		// Ours alone. It stays as long as another lab is in it.
 		_ = os.Remove(string(DefaultRunDir))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("clean %s: %w", h, err)
+	return err
+}
+
+// removeAll removes files and empty directories; others stay.
+func removeAll(paths []string) error {
+	var errs []error
+	for _, path := range paths {
+		err := os.Remove(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
+			errs = append(errs, err)
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // holds says that the lab lies in the run directory.

@@ -154,7 +154,7 @@ func (c *Client) do(ctx context.Context, method string, path ...string) (body []
 	_ = json.Unmarshal(body, &why) // else the text as it is
 	switch resp.StatusCode {
 	case http.StatusNotFound:
-		return nil, fmt.Errorf("%w: lab %s: %s", cluster.ErrInput, c.name, why.Error)
+		return nil, inputErrorf("lab %s: %s", c.name, why.Error)
 	case http.StatusServiceUnavailable:
 		return nil, fmt.Errorf("lab %s: %w: %s", c.name, ErrNotReady, why.Error)
 	}

@@ -78,7 +78,7 @@ func (d *downer) clean(lock *os.File) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		// Nothing has been made yet, or all is gone but the directory.
-		err = d.home.removeFiles()
+		err = errors.Join(d.home.removeContents(), d.home.remove())
 	case err == nil:
 		err = d.home.clean(s)
 	}

@@ -6,11 +6,8 @@ import (
 	"os/exec"
 	"syscall"
 
-	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/netns"
 )
-
-var errNoCommand = errors.New("no command")
 
 // Pin returns the path of the pinned namespace that ref names in a lab, or in the
 // only one if lab is "": "POD", "NAMESPACE/POD", "node/NAME", "health/NODE" or
@@ -31,7 +28,7 @@ func (r RunDir) Pin(lab, ref string) (string, error) {
 	}
 	at := s.find(ref)
 	if at == nil {
-		return "", fmt.Errorf("%w: lab %s has no %q; there are %s", cluster.ErrInput, lab, ref, some(s.refs()))
+		return "", inputErrorf("lab %s has no %q; there are %s", lab, ref, some(s.refs()))
 	}
 	return h.pin(at)
 }
@@ -59,7 +56,7 @@ func (r RunDir) Exec(lab, ref string, argv, env []string) error {
 		return err
 	}
 	if len(argv) == 0 {
-		return fmt.Errorf("exec in %s: %w: %w", ref, cluster.ErrInput, errNoCommand)
+		return inputErrorf("exec in %s: no command", ref)
 	}
 	program, err := exec.LookPath(argv[0])
 	if err != nil {

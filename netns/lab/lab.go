@@ -125,7 +125,7 @@ func prepare(o *Options) (*Lab, error) {
 	}
 	l.engine = o.Engines[l.state.Engine]
 	if l.engine == nil {
-		return nil, fmt.Errorf("%w: engine %q; there are %s", cluster.ErrInput, l.state.Engine,
+		return nil, inputErrorf("engine %q: there are %s", l.state.Engine,
 			strings.Join(slices.Sorted(stdmaps.Keys(o.Engines)), ", "))
 	}
 	if s.Profile == cluster.EndpointRoutes {
@@ -243,7 +243,10 @@ func (l *Lab) removeLeftovers() error {
 		return err
 	}
 	l.log.Warn("removing what a dead process has left of this lab", "lab", old.Name, "pid", old.Process.PID)
-	return l.home.clean(old)
+	if err := l.home.dismantle(old); err != nil {
+		return err
+	}
+	return l.home.removeContents()
 }
 
 func (l *Lab) makeSpace(s *Space) error {

@@ -79,28 +79,54 @@ func checksum(b []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// TestPrivilegedPing pings on every path of the article.
+// TestPrivilegedPing pings on every path of the article. A program or the stack takes
+// one from the TTL wherever it forwards (SPEC 20.2).
 func TestPrivilegedPing(t *testing.T) {
 	t.Parallel()
 	w := up(t, article)
-	for _, tt := range []struct{ name, from, to string }{
-		{"same node", "default/pod1-1", "10.0.1.79"},
-		{"other node", "default/pod1-1", "10.0.2.158"},
-		{"node to its pod", "node/worker2", "10.0.1.178"},
-		{"node to a remote pod", "node/worker2", "10.0.2.158"},
-		{"pod to its node", "default/pod1-1", "172.18.0.3"},
-		{"pod to its router", "default/pod1-1", "10.0.1.197"},
-		{"pod to another node's router", "default/pod1-1", "10.0.2.17"},
-		{"pod to another node", "default/pod1-1", "172.18.0.5"},
-		{"pod to the world", "default/pod1-1", "172.18.0.1"},
-		{"health endpoint", "node/worker", w.health("worker")},
+	for _, tt := range []struct {
+		name, from, to string
+		wantTTL        uint8
+	}{
+		{"same node", "default/pod1-1", "10.0.1.79", 63},
+		{"other node", "default/pod1-1", "10.0.2.158", 63},
+		{"node to its pod", "node/worker2", "10.0.1.178", 63},
+		{"node to a remote pod", "node/worker2", "10.0.2.158", 63},
+		{"pod to its node", "default/pod1-1", "172.18.0.3", 63},
+		{"pod to its router", "default/pod1-1", "10.0.1.197", 63},
+		{"pod to another node's router", "default/pod1-1", "10.0.2.17", 63},
+		{"pod to another node", "default/pod1-1", "172.18.0.5", 62},
+		{"pod to the world", "default/pod1-1", "172.18.0.1", 62},
+		{"node to its health endpoint", "node/worker", w.health("worker"), 63},
+		{"node to another node", "node/worker", "172.18.0.3", 64},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ttls, times, err := ping(w.space(tt.from), tt.to, 5)
+			const count = 5
+			ttls, times, err := ping(w.space(tt.from), tt.to, count)
 			if err != nil {
 				t.Fatalf("ping %s -> %s: %v", tt.from, tt.to, err)
 			}
-			t.Log(ttls, times)
+			for _, got := range ttls {
+				if got != tt.wantTTL {
+					t.Errorf("TTL %d, want %d", got, tt.wantTTL)
+				}
+			}
+			t.Log(times)
 		})
 	}
+}
+
+// sendMarked sends one UDP datagram with a mark, to a port where nobody listens.
+func sendMarked(ns *netns.NS, to string, mark uint32) error {
+	return ns.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(mark)); err != nil {
+			return err
+		}
+		return unix.Sendto(fd, []byte("marked"), 0, &unix.SockaddrInet4{Addr: netip.MustParseAddr(to).As4(), Port: 9})
+	})
 }

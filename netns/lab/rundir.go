@@ -15,10 +15,23 @@ import (
 
 var (
 	// ErrRunning is wrapped when a lab of that name is running already.
-	ErrRunning = errors.New("lab is running")
+	ErrRunning = errors.New("the lab is running already")
 	// ErrNoLab is wrapped when there is no lab of that name, or none at all.
 	ErrNoLab = errors.New("no such lab")
 )
+
+// inputError is what the user has got wrong. It satisfies
+// errors.Is(err, cluster.ErrInput).
+type inputError string
+
+func inputErrorf(format string, args ...any) error {
+	return inputError(fmt.Sprintf(format, args...))
+}
+
+func (e inputError) Error() string { return string(e) }
+
+// Is makes errors.Is(err, cluster.ErrInput) true.
+func (e inputError) Is(target error) bool { return target == cluster.ErrInput }
 
 const (
 	// EnvRunDir is the environment variable that overrides DefaultRunDir.
@@ -64,7 +77,7 @@ func (r RunDir) home(name string) (home, error) {
 		return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.'
 	}) >= 0
 	if bad || name == "" || len(name) > 63 || name[0] == '-' || name[0] == '.' {
-		return "", fmt.Errorf("%w: lab name %q: want up to 63 lower case letters, digits, - and .", cluster.ErrInput, name)
+		return "", inputErrorf("lab name %q: want up to 63 lower case letters, digits, - and .", name)
 	}
 	return home(filepath.Join(string(r), name)), nil
 }
@@ -97,7 +110,7 @@ func (r RunDir) Resolve(name string) (string, error) {
 	case len(names) == 0:
 		return "", fmt.Errorf("%w: none in %s", ErrNoLab, r)
 	case len(names) > 1:
-		return "", fmt.Errorf("%w: several labs, say which: %s", cluster.ErrInput, strings.Join(names, ", "))
+		return "", inputErrorf("several labs, say which: %s", strings.Join(names, ", "))
 	}
 	return names[0], nil
 }
@@ -129,7 +142,7 @@ func (h home) lock(create bool) (*os.File, error) {
 		}
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			if errors.Is(err, unix.EWOULDBLOCK) {
-				err = ErrRunning
+				return nil, errors.Join(ErrRunning, f.Close())
 			}
 			return nil, fmt.Errorf("lock %s: %w", f.Name(), errors.Join(err, f.Close()))
 		}
