@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hooklab/hooklab/netns"
+	"github.com/hooklab/hooklab/netns/lab"
 )
 
 func TestMain(m *testing.M) {
@@ -24,6 +29,12 @@ func TestScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
+		Condition: func(name string) (bool, error) {
+			if name == "privileged" {
+				return privileged()
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
+		},
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -31,7 +42,9 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       os.Getenv("HOOKLAB_UPDATE") == "1",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPO", repo)
-			env.Setenv("HOOKLAB_RUN_DIR", filepath.Join(env.WorkDir, "run")) // nobody else's labs
+			run := lab.RunDir(filepath.Join(env.WorkDir, "run")) // nobody else's labs
+			env.Setenv(lab.EnvRunDir, string(run))
+			env.Defer(func() { downAll(t, run) })
 			return nil
 		},
 	})
@@ -55,5 +68,31 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("%s exited with %d, want %d", args[1], got, want)
+	}
+}
+
+// privileged says whether this process may make network namespaces.
+func privileged() (bool, error) {
+	ns, err := netns.New("")
+	if errors.Is(err, netns.ErrPermission) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, ns.Close()
+}
+
+// downAll takes down the labs that a script which failed has left.
+func downAll(tb testing.TB, run lab.RunDir) {
+	tb.Helper()
+	names, err := run.Labs()
+	if err != nil {
+		tb.Error(err)
+	}
+	for _, name := range names {
+		if err := lab.Down(context.Background(), run, name, nil); err != nil {
+			tb.Error(err)
+		}
 	}
 }
