@@ -92,7 +92,11 @@ type EndpointConfig struct {
 }
 
 // DefaultConfig is Cilium 1.12's default agent on any node: all that does not
-// depend on devices and addresses (SPEC 0.1), with the ktime clock.
+// depend on devices and addresses (SPEC 0.1).
+//
+// Differs: times are ktime seconds, which are easy to read; an agent that Helm
+// installed on Linux 5.6 or later counts in jiffies (ClockJiffies). Test:
+// TestDefaultConfig.
 func DefaultConfig() Config {
 	return Config{
 		PodCIDRMask: [4]byte{255, 255, 255, 0},

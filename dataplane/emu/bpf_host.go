@@ -87,7 +87,7 @@ func (h *host) doNetdev(p *dataplane.Packet, proto uint16, fromHost bool) (ret c
 		}
 	}
 	h.sendTraceNotify(p, &n)
-	clearMeta(p)
+	bpfClearMeta(p)
 	if proto != header.EtherTypeIPv4 {
 		return code.OK
 	}

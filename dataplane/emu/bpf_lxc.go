@@ -48,7 +48,7 @@ func (l *lxc) handleXgress(p *dataplane.Packet) (ret code.Ret) {
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.HandleXgress), &ret)
 	}
-	clearMeta(p)
+	bpfClearMeta(p)
 	p.QueueMapping = 0
 	l.sendTraceNotify(p, &observation{
 		point: code.TraceFromLXC, src: l.cfg.Endpoint.Identity, reason: code.CTUnknown, monitor: monitorAlways,
@@ -141,7 +141,7 @@ func (l *lxc) tailHandleIPv4Inner(p *dataplane.Packet) (ret code.Ret) {
 			}
 		}
 	}
-	lb4StoreState(p, &state)
+	lb4CtxStoreState(p, &state)
 	if l.epTailCall(p, callIPv4CTEgress) {
 		return tailCalled
 	}
@@ -211,7 +211,7 @@ func (l *lxc) handleIPv4FromLXC(p *dataplane.Packet, dst *uint32) (ret code.Ret)
 		f.dst, f.tunnel = info.SecLabel, info.TunnelEndpoint
 	}
 	*dst = f.dst
-	f.lb = l.lb4RestoreState(p, f.ip.Dst())
+	f.lb = l.lb4CtxRestoreState(p, f.ip.Dst())
 	f.hairpin = f.lb.loopback()
 	if ret = l.takeBuffer(&f.tuple, &f.state, &f.status, &f.monitor); ret.IsErr() {
 		return ret

@@ -30,7 +30,7 @@ func (v *overlay) fromOverlay(p *dataplane.Packet) (ret code.Ret) {
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.FromOverlay), &ret)
 	}
-	clearMeta(p)
+	bpfClearMeta(p)
 	p.QueueMapping = 0
 	proto, ok := validateEthertype(p)
 	if !ok {

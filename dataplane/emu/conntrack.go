@@ -45,10 +45,10 @@ const ctStateBits = maps.CTLBLoopback | maps.CTNodePort | maps.CTProxyRedirect |
 func (s *ctState) loopback() bool      { return s.bits&maps.CTLBLoopback != 0 }
 func (s *ctState) proxyRedirect() bool { return s.bits&maps.CTProxyRedirect != 0 }
 
-// ctMap is the map of the tuple's protocol.
+// getCTMap4 is the map of the tuple's protocol.
 //
 // C: get_ct_map4 (lib/conntrack_map.h).
-func (o *object) ctMap(proto uint8) *maps.LRU[maps.CTKey, maps.CTEntry] {
+func (o *object) getCTMap4(proto uint8) *maps.LRU[maps.CTKey, maps.CTEntry] {
 	if proto == header.ProtoTCP {
 		return o.e.maps.CT4
 	}
@@ -80,7 +80,7 @@ func (o *object) ctLookup4(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKe
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.CTLookup4), &ret)
 	}
-	f := ctFlow{m: o.ctMap(tuple.Proto), dir: dir, tcp: tuple.Proto == header.ProtoTCP}
+	f := ctFlow{m: o.getCTMap4(tuple.Proto), dir: dir, tcp: tuple.Proto == header.ProtoTCP}
 	// The tuple is written as that of the opposite direction: the first lookup
 	// asks whether this packet answers one.
 	switch dir {
@@ -102,7 +102,7 @@ func (o *object) ctLookup4(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKe
 		return f.monitor, ctReply
 	}
 	if dir != ctService {
-		ctTupleReverse(tuple)
+		ipv4CTTupleReverse(tuple)
 		ret = o.ctLookupInner(p, tuple, &f, state)
 	}
 	return f.monitor, ret
@@ -161,10 +161,10 @@ func ctExtractICMP(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKey, f *ct
 	return code.OK
 }
 
-// ctTupleReverse makes the tuple that of the opposite direction.
+// ipv4CTTupleReverse makes the tuple that of the opposite direction.
 //
 // C: ipv4_ct_tuple_reverse (lib/conntrack.h).
-func ctTupleReverse(t *maps.CTKey) {
+func ipv4CTTupleReverse(t *maps.CTKey) {
 	t.SAddr, t.DAddr = t.DAddr, t.SAddr
 	t.SPort, t.DPort = t.DPort, t.SPort
 	t.Flags ^= maps.TupleIn
@@ -180,11 +180,11 @@ func (o *object) ctLookupInner(p *dataplane.Packet, tuple *maps.CTKey, f *ctFlow
 	}
 	entry := f.m.Ref(tuple)
 	syn := f.tcpFlags&header.TCPSYN != 0
-	if entry == nil || f.dir == ctService && syn && ctClosing(entry) && o.ctExpiredRebalance(entry) {
+	if entry == nil || f.dir == ctService && syn && ctEntryClosing(entry) && o.ctEntryExpiredRebalance(entry) {
 		f.monitor = monitorAlways
 		return ctNew
 	}
-	if ctAlive(entry) {
+	if ctEntryAlive(entry) {
 		f.monitor = o.ctUpdateTimeout(entry, f.tcp, f.dir, f.tcpFlags)
 	}
 	state.revNAT, state.ifindex = entry.RevNAT, entry.Ifindex
@@ -195,7 +195,7 @@ func (o *object) ctLookupInner(p *dataplane.Packet, tuple *maps.CTKey, f *ctFlow
 	ctAccount(entry, f.dir, len(p.Data))
 	switch f.action {
 	case ctActionCreate:
-		if syn && ctClosing(entry) {
+		if syn && ctEntryClosing(entry) {
 			entry.Flags &^= maps.CTRxClosing | maps.CTTxClosing
 			f.monitor = o.ctUpdateTimeout(entry, f.tcp, f.dir, f.tcpFlags)
 			return ctReopened
@@ -220,30 +220,30 @@ func (o *object) ctClose(entry *maps.CTEntry, f *ctFlow) {
 		entry.Flags |= maps.CTTxClosing
 	}
 	f.monitor = monitorAlways
-	if !ctAlive(entry) {
-		o.ctUpdateTimeoutInner(entry, o.seconds(o.cfg.Lifetimes.Close), f.dir, f.tcpFlags)
+	if !ctEntryAlive(entry) {
+		o.ctUpdateTimeoutInner(entry, o.bpfSecToMono(o.cfg.Lifetimes.Close), f.dir, f.tcpFlags)
 	}
 }
 
-// ctAlive tells an entry that is not closed in both directions.
+// ctEntryAlive tells an entry that is not closed in both directions.
 //
 // C: ct_entry_alive (lib/conntrack.h).
-func ctAlive(e *maps.CTEntry) bool {
+func ctEntryAlive(e *maps.CTEntry) bool {
 	const both = maps.CTRxClosing | maps.CTTxClosing
 	return e.Flags&both != both
 }
 
-// ctClosing tells an entry that is closed in a direction.
+// ctEntryClosing tells an entry that is closed in a direction.
 //
 // C: ct_entry_closing (lib/conntrack.h).
-func ctClosing(e *maps.CTEntry) bool { return e.Flags&(maps.CTRxClosing|maps.CTTxClosing) != 0 }
+func ctEntryClosing(e *maps.CTEntry) bool { return e.Flags&(maps.CTRxClosing|maps.CTTxClosing) != 0 }
 
-// ctExpiredRebalance tells a closing service entry that is old enough for a new
+// ctEntryExpiredRebalance tells a closing service entry that is old enough for a new
 // choice of backend.
 //
 // C: ct_entry_expired_rebalance (lib/conntrack.h).
-func (o *object) ctExpiredRebalance(e *maps.CTEntry) bool {
-	return e.LastTxReport+o.seconds(o.cfg.Lifetimes.ServiceCloseRebalance) <= o.now()
+func (o *object) ctEntryExpiredRebalance(e *maps.CTEntry) bool {
+	return e.LastTxReport+o.bpfSecToMono(o.cfg.Lifetimes.ServiceCloseRebalance) <= o.bpfMonoNow()
 }
 
 // ctAccount counts a frame of n bytes. Service entries count nothing: the field
@@ -282,7 +282,7 @@ func (o *object) ctUpdateTimeout(e *maps.CTEntry, tcp bool, dir ctDir, tcpFlags 
 			lifetime = l.TCP
 		}
 	}
-	return o.ctUpdateTimeoutInner(e, o.seconds(lifetime), dir, tcpFlags)
+	return o.ctUpdateTimeoutInner(e, o.bpfSecToMono(lifetime), dir, tcpFlags)
 }
 
 // ctUpdateTimeoutInner writes a lifetime, and the report fields where TCP flags
@@ -290,14 +290,14 @@ func (o *object) ctUpdateTimeout(e *maps.CTEntry, tcp bool, dir ctDir, tcpFlags 
 //
 // C: __ct_update_timeout (lib/conntrack.h).
 func (o *object) ctUpdateTimeoutInner(e *maps.CTEntry, lifetime uint32, dir ctDir, tcpFlags uint8) uint32 {
-	now := o.now()
+	now := o.bpfMonoNow()
 	e.Lifetime = now + lifetime
 	seen, last := &e.TxFlagsSeen, &e.LastTxReport
 	if dir == ctIngress {
 		seen, last = &e.RxFlagsSeen, &e.LastRxReport
 	}
 	flags := *seen | tcpFlags&o.cfg.ReportFlags
-	if *last+o.seconds(o.cfg.ReportInterval) < now || flags != *seen {
+	if *last+o.bpfSecToMono(o.cfg.ReportInterval) < now || flags != *seen {
 		*seen, *last = flags, now
 		return monitorAlways
 	}
@@ -329,7 +329,7 @@ func (o *object) ctCreate4(p *dataplane.Packet, related *maps.LRU[maps.CTKey, ma
 	o.ctUpdateTimeout(&e, tcp, dir, flags)
 	ctAccount(&e, dir, len(p.Data))
 
-	m := o.ctMap(tuple.Proto)
+	m := o.getCTMap4(tuple.Proto)
 	if m.Set(tuple, &e, maps.Any) != nil {
 		return code.DropCTCreateFailed
 	}

@@ -40,12 +40,12 @@ const (
 	tcSkipEgressProxy  uint16 = 2
 )
 
-// clearMeta zeroes the scratch slots.
+// bpfClearMeta zeroes the scratch slots.
 //
 // C: bpf_clear_meta (lib/overloadable_skb.h).
-func clearMeta(p *dataplane.Packet) { p.CB = [5]uint32{} }
+func bpfClearMeta(p *dataplane.Packet) { p.CB = [5]uint32{} }
 
-// redirect sends the frame out of a device.
+// ctxRedirect sends the frame out of a device.
 //
 // C: ctx_redirect (lib/overloadable_skb.h).
 func (o *object) ctxRedirect(p *dataplane.Packet, ifindex uint32) (ret code.Ret) {
@@ -93,10 +93,10 @@ type csumOffset struct {
 	mangleZero bool // BPF_F_MARK_MANGLED_0
 }
 
-// csumL4Offset finds a protocol's checksum.
+// csumL4OffsetAndFlags finds a protocol's checksum.
 //
 // C: csum_l4_offset_and_flags (lib/csum.h).
-func csumL4Offset(proto uint8) csumOffset {
+func csumL4OffsetAndFlags(proto uint8) csumOffset {
 	switch proto {
 	case header.ProtoTCP:
 		return csumOffset{off: header.TCPChecksum}

@@ -35,8 +35,10 @@ func (o *object) sendDropNotify(p *dataplane.Packet, d *drop) (ret code.Ret) {
 	return d.exit
 }
 
-// sendDropNotifyInner emits the drop notification from the scratch slots. The
-// line number of the C source has no counterpart here and is 0.
+// sendDropNotifyInner emits the drop notification from the scratch slots.
+//
+// Differs: the line of the C source that dropped the packet has no counterpart
+// here and is 0. Test: TestDropLine.
 //
 // C: __send_drop_notify (lib/drop.h).
 func (o *object) sendDropNotifyInner(p *dataplane.Packet) (ret code.Ret) {

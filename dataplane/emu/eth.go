@@ -8,6 +8,10 @@ import (
 // validateEthertype reads the ether type in host order; false is a frame without
 // one: too short, or an 802.3 length in its place.
 //
+// Differs: a VLAN tag in the frame's bytes is an unknown ether type, while the
+// kernel moves the tag into metadata before a program runs, which then sees the
+// inner type. Test: TestVLANTag.
+//
 // C: validate_ethertype (lib/eth.h).
 func validateEthertype(p *dataplane.Packet) (uint16, bool) {
 	eth := p.Eth()

@@ -20,10 +20,10 @@ func identityIsRemoteNode(id uint32) bool {
 	return id == code.IdentityRemoteNode || id == code.IdentityKubeAPIServer
 }
 
-// identityOfMark reads the 24-bit identity of a mark.
+// getIdentity reads the 24-bit identity of a mark.
 //
 // C: get_identity (lib/overloadable_skb.h).
-func identityOfMark(mark uint32) uint32 { return mark&0xff<<16 | mark>>16 }
+func getIdentity(mark uint32) uint32 { return mark&0xff<<16 | mark>>16 }
 
 // setIdentityMark writes an identity and its magic into the mark; the second byte
 // of the mark keeps its other bits (SPEC 3.5, step 10).
@@ -44,13 +44,13 @@ func (o *object) inheritIdentityFromHost(p *dataplane.Packet) (identity, magic u
 	magic = p.Mark & markMagicMask
 	switch magic {
 	case markProxyIngress:
-		identity = identityOfMark(p.Mark)
+		identity = getIdentity(p.Mark)
 		p.TCIndex |= tcSkipIngressProxy
 	case markProxyEgress:
-		identity = identityOfMark(p.Mark)
+		identity = getIdentity(p.Mark)
 		p.TCIndex |= tcSkipEgressProxy
 	case markMagicIdentity:
-		identity = identityOfMark(p.Mark)
+		identity = getIdentity(p.Mark)
 	case markHost:
 		identity = code.IdentityHost
 	case markEncrypt:

@@ -18,10 +18,10 @@ const (
 	ctService
 )
 
-// metric is the direction that a metric of this lookup has.
+// ctToMetricsDir is the direction that a metric of a lookup has.
 //
 // C: ct_to_metrics_dir (lib/metrics.h).
-func (d ctDir) metric() code.Dir {
+func ctToMetricsDir(d ctDir) code.Dir {
 	return [...]code.Dir{code.Egress, code.Ingress, code.Service}[d]
 }
 
@@ -40,7 +40,7 @@ func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, di
 	}
 	fragment := ip.IsFragment()
 	if fragment {
-		o.updateMetrics(p, dir.metric(), code.ReasonFragPacket)
+		o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragPacket)
 		if !ip.HasL4Header() {
 			return o.ipv4FragGetL4Ports(ip)
 		}
@@ -53,7 +53,7 @@ func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, di
 	if fragment {
 		key := fragKey(ip)
 		if o.e.maps.Frags.Set(&key, &ports, maps.Any) != nil {
-			o.updateMetrics(p, dir.metric(), code.ReasonFragUpdate)
+			o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragUpdate)
 		}
 	}
 	return ports, code.OK

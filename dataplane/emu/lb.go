@@ -112,16 +112,16 @@ func (o *object) lb4NewFlow(p *dataplane.Packet, key *maps.LB4Key, svc *maps.LB4
 func (o *object) lb4KnownFlow(p *dataplane.Packet, key *maps.LB4Key, svc *maps.LB4Service, tuple *maps.CTKey, state *ctState) *maps.LB4Backend {
 	if state.revNAT == [2]byte{} {
 		state.revNAT = svc.RevNAT
-		o.ctUpdateRevNAT(tuple, state.revNAT)
+		o.ctUpdateRevNATIndex(tuple, state.revNAT)
 	}
 	if state.revNAT != svc.RevNAT {
 		state.backendID = o.lb4SelectBackendID(key, svc)
 		if state.backendID == 0 {
 			return nil
 		}
-		o.ctUpdateBackend(tuple, state.backendID)
+		o.ctUpdateBackendID(tuple, state.backendID)
 		state.revNAT = svc.RevNAT
-		o.ctUpdateRevNAT(tuple, state.revNAT)
+		o.ctUpdateRevNATIndex(tuple, state.revNAT)
 	}
 	backend := o.lb4LookupBackend(state.backendID)
 	if backend != nil && (backend.State == maps.BackendActive || !state.syn) {
@@ -133,25 +133,25 @@ func (o *object) lb4KnownFlow(p *dataplane.Packet, key *maps.LB4Key, svc *maps.L
 	}
 	state.backendID = o.lb4SelectBackendID(key, svc)
 	if backend = o.lb4LookupBackend(state.backendID); backend != nil {
-		o.ctUpdateBackend(tuple, state.backendID)
+		o.ctUpdateBackendID(tuple, state.backendID)
 	}
 	return backend
 }
 
-// ctUpdateBackend writes another backend into a flow's service entry.
+// ctUpdateBackendID writes another backend into a flow's service entry.
 //
 // C: ct_update_backend_id (lib/conntrack.h).
-func (o *object) ctUpdateBackend(tuple *maps.CTKey, id uint32) {
-	if e := o.ctMap(tuple.Proto).Ref(tuple); e != nil {
+func (o *object) ctUpdateBackendID(tuple *maps.CTKey, id uint32) {
+	if e := o.getCTMap4(tuple.Proto).Ref(tuple); e != nil {
 		e.RxBytes = uint64(id)
 	}
 }
 
-// ctUpdateRevNAT writes another service into a flow's service entry.
+// ctUpdateRevNATIndex writes another service into a flow's service entry.
 //
 // C: ct_update_rev_nat_index (lib/conntrack.h).
-func (o *object) ctUpdateRevNAT(tuple *maps.CTKey, id [2]byte) {
-	if e := o.ctMap(tuple.Proto).Ref(tuple); e != nil {
+func (o *object) ctUpdateRevNATIndex(tuple *maps.CTKey, id [2]byte) {
+	if e := o.getCTMap4(tuple.Proto).Ref(tuple); e != nil {
 		e.RevNAT = id
 	}
 }
@@ -177,7 +177,7 @@ func (o *object) lb4Xlate(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key,
 	if !ip.HasL4Header() {
 		return code.OK
 	}
-	c := csumL4Offset(proto)
+	c := csumL4OffsetAndFlags(proto)
 	if !csumL4ReplaceDiff(p, l4, c, diff) {
 		return code.DropCsumL4
 	}
@@ -187,11 +187,11 @@ func (o *object) lb4Xlate(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key,
 	return code.OK
 }
 
-// lb4StoreState passes the load balancer's choice to the next programs in the
+// lb4CtxStoreState passes the load balancer's choice to the next programs in the
 // scratch slots.
 //
 // C: lb4_ctx_store_state (lib/lb.h).
-func lb4StoreState(p *dataplane.Packet, s *ctState) {
+func lb4CtxStoreState(p *dataplane.Packet, s *ctState) {
 	p.CB[cbProxy] = 0
 	p.CB[cbBackendID] = s.backendID
 	p.CB[cbCTState] = uint32(binary.LittleEndian.Uint16(s.revNAT[:])) << 16
@@ -200,10 +200,10 @@ func lb4StoreState(p *dataplane.Packet, s *ctState) {
 	}
 }
 
-// lb4RestoreState takes what lb4StoreState left and clears the slots.
+// lb4CtxRestoreState takes what lb4CtxStoreState left and clears the slots.
 //
 // C: lb4_ctx_restore_state (lib/lb.h).
-func (o *object) lb4RestoreState(p *dataplane.Packet, dst [4]byte) ctState {
+func (o *object) lb4CtxRestoreState(p *dataplane.Packet, dst [4]byte) ctState {
 	var s ctState
 	meta := p.CB[cbCTState]
 	if meta&1 != 0 {
@@ -242,7 +242,7 @@ func (o *object) lb4RevNATInner(p *dataplane.Packet, ip header.IPv4, nat *maps.R
 	l4 := l4Offset(ip)
 	var c csumOffset
 	if ip.HasL4Header() {
-		c = csumL4Offset(tuple.Proto)
+		c = csumL4OffsetAndFlags(tuple.Proto)
 	}
 	if c.off != 0 && nat.Port != [2]byte{} {
 		b := p.Load(l4+header.SrcPort, 2)

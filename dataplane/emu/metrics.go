@@ -9,6 +9,9 @@ import (
 // updateMetrics counts the frame, Ethernet header included, in cilium_metrics
 // (SPEC 12.3).
 //
+// Differs: a node is one CPU, so each counter has one value where the kernel has
+// one for each CPU; comparisons sum those. Test: TestConformance.
+//
 // C: update_metrics (lib/metrics.h).
 func (o *object) updateMetrics(p *dataplane.Packet, dir code.Dir, reason uint8) {
 	key := maps.MetricsKey{Reason: reason, Dir: uint8(dir)}

@@ -179,20 +179,20 @@ func (e *Engine) tailCall(p *dataplane.Packet, a *maps.ProgArray, slot uint32) b
 	return true
 }
 
-// now is the datapath's clock (SPEC 5.4).
+// bpfMonoNow is the datapath's clock (SPEC 5.4).
 //
 // C: bpf_mono_now (lib/time.h).
-func (o *object) now() uint32 {
+func (o *object) bpfMonoNow() uint32 {
 	if o.cfg.Clock == dataplane.ClockJiffies {
 		return uint32(o.e.env.Jiffies >> 8)
 	}
 	return uint32(o.e.env.KtimeNS / 1e9)
 }
 
-// seconds converts seconds to the clock's unit.
+// bpfSecToMono converts seconds to the clock's unit.
 //
 // C: bpf_sec_to_mono (lib/time.h).
-func (o *object) seconds(s uint32) uint32 {
+func (o *object) bpfSecToMono(s uint32) uint32 {
 	if o.cfg.Clock == dataplane.ClockJiffies {
 		return uint32(uint64(s) * uint64(o.cfg.KernelHz) >> 8)
 	}

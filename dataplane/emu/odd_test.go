@@ -371,3 +371,35 @@ func TestFromHostInputs(t *testing.T) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// TestDropLine: file and line of the C source in a drop notification.
+func TestDropLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	f := w.pod1.tcp(w.pod2.ip, 1, 80, "S")
+	f.src = outside()
+	p := &dataplane.Packet{Data: f.bytes(t), Events: w.ring}
+	if _, err := w.engine.Run(w.hook(dataplane.FromContainer, w.pod1), p, w.env()); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := w.ring.Next()
+	n, _, err := trace.DecodeNotification(b)
+	must(t, err)
+	equal(t, "notification", n, any(trace.Drop{
+		Common:   trace.Common{Type: trace.TypeDrop, Subtype: 132, Source: 1272, Len: 54, CapLen: 54},
+		SrcLabel: 10178, Line: 0, File: code.FileLXC,
+	}))
+	// The exit code, file and line as the report's program gets them.
+	equal(t, "scratch", p.CB, [5]uint32{10178, 0, 132, 0, 2 | 8<<8})
+}
+
+// TestVLANTag: a tag in the bytes is not looked behind.
+func TestVLANTag(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.pod1.tcp(w.pod2.ip, 1, 80, "S").bytes(t)
+	tagged := append(append(append([]byte{}, b[:12]...), 0x81, 0, 0, 7), b[12:]...)
+	equal(t, "from a pod", w.fromPod(w.pod1, append([]byte{}, tagged...)).verdict, dropped(code.DropUnknownL3))
+	equal(t, "from the overlay", w.fromOverlay(append([]byte{}, tagged...), 9).verdict, pass())
+	equal(t, "from the host", w.fromHost(tagged, 0).verdict, pass())
+}

@@ -38,7 +38,7 @@ func (o *object) sendTraceNotify(p *dataplane.Packet, n *observation) {
 		SrcLabel: n.src, DstLabel: n.dst, DstID: n.dstID, Reason: n.reason, Ifindex: n.ifindex,
 	}
 	copy(t.OrigIP[:], n.origIP[:])
-	p.Events.Trace(t, p.Data, o.captureLen(n.monitor))
+	p.Events.Trace(t, p.Data, o.computeCaptureLen(n.monitor))
 }
 
 // updateTraceMetrics counts the packet where the point says so.
@@ -69,10 +69,10 @@ func (o *object) emitTraceNotify(n *observation) bool {
 	return o.cfg.Aggregation < dataplane.AggregateMedium || n.monitor != 0
 }
 
-// captureLen is how much of a frame a notification carries at most.
+// computeCaptureLen is how much of a frame a notification carries at most.
 //
 // C: compute_capture_len (lib/trace.h).
-func (o *object) captureLen(monitor uint32) uint32 {
+func (o *object) computeCaptureLen(monitor uint32) uint32 {
 	if monitor == 0 {
 		return o.cfg.CaptureLen
 	}
