@@ -27,6 +27,7 @@ type childJob struct {
 	Text   string   // of the cluster to bring up
 	KillAt int      // step after which it kills itself; -1: never
 	Deaf   bool     // it hears no request to stop
+	Nobody bool     // it gives its privileges up first
 	Exec   []string // instead: a reference and a command for RunDir.Exec
 }
 
@@ -54,6 +55,11 @@ func runChild(job string) int {
 func (j *childJob) do() error {
 	if len(j.Exec) > 0 {
 		return j.RunDir.Exec("", j.Exec[0], j.Exec[1:], os.Environ())
+	}
+	if j.Nobody {
+		if err := syscall.Setuid(65534); err != nil {
+			return err
+		}
 	}
 	c, err := cluster.Load(cluster.Source{Name: "child", Data: []byte(j.Text)})
 	if err != nil {

@@ -110,3 +110,15 @@ func (w *world) health(node string) string {
 	must(w.tb, err)
 	return n.Health.IP.String()
 }
+
+// until waits for a condition.
+func until(tb testing.TB, ok func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			tb.Fatal("it did not happen")
+		}
+	}
+}
