@@ -258,7 +258,7 @@ func differences(comment string) []string {
 	var all []string
 	for paragraph := range strings.SplitSeq(comment, "\n\n") {
 		if text, ok := strings.CutPrefix(strings.Join(strings.Fields(paragraph), " "), "Differs: "); ok {
-			all = append(all, strings.ToUpper(text[:1])+text[1:])
+			all = append(all, text)
 		}
 	}
 	return all
