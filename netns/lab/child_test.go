@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -28,6 +29,8 @@ type childJob struct {
 	KillAt int      // step after which it kills itself; -1: never
 	Deaf   bool     // it hears no request to stop
 	Nobody bool     // it gives its privileges up first
+	Shared bool     // its mounts propagate, and it takes the lab down when it is up
+	Detach bool     // another child does the job in the background
 	Exec   []string // instead: a reference and a command for RunDir.Exec
 }
 
@@ -61,6 +64,14 @@ func (j *childJob) do() error {
 			return err
 		}
 	}
+	if j.Detach {
+		return j.detach()
+	}
+	if j.Shared {
+		if err := syscall.Mount("", "/", "", syscall.MS_SHARED|syscall.MS_REC, ""); err != nil {
+			return err
+		}
+	}
 	c, err := cluster.Load(cluster.Source{Name: "child", Data: []byte(j.Text)})
 	if err != nil {
 		return err
@@ -78,7 +89,13 @@ func (j *childJob) do() error {
 	if err != nil {
 		return err
 	}
+	if j.Shared {
+		return errors.Join(l.Close(), noMounts(j.RunDir))
+	}
 	fmt.Fprintln(os.Stdout, "ready")
+	if err := l.Ready(); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	if j.Deaf {
 		select {}
 	}
@@ -87,6 +104,29 @@ func (j *childJob) do() error {
 	case <-l.Done():
 	}
 	return errors.Join(l.Err(), l.Close())
+}
+
+// detach does the job in the background.
+func (j *childJob) detach() error {
+	next := *j
+	next.Detach = false
+	job, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if err := os.Setenv(childEnv, string(job)); err != nil {
+		return err
+	}
+	return lab.Detach(context.Background(), nil, nil, os.Stdout)
+}
+
+// noMounts is an error if there is a mount below dir.
+func noMounts(dir lab.RunDir) error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err == nil && strings.Contains(string(mounts), string(dir)) {
+		err = fmt.Errorf("mounts below %s:\n%s", dir, mounts)
+	}
+	return err
 }
 
 // start starts the job in a process of its own.
@@ -99,6 +139,9 @@ func (j childJob) start(tb testing.TB) (cmd *exec.Cmd, out io.Reader) {
 	cmd = exec.Command(self)
 	cmd.Env = append(os.Environ(), childEnv+"="+string(job))
 	cmd.Stderr = tb.Output()
+	if j.Shared {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	}
 	out, err = cmd.StdoutPipe()
 	must(tb, err, cmd.Start())
 	tb.Cleanup(func() {

@@ -27,6 +27,8 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must come.
 const patience = 5 * time.Second
 
+var noDeadline time.Time
+
 func must(tb testing.TB, errs ...error) {
 	tb.Helper()
 	for _, err := range errs {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,10 +46,8 @@ func nothingLeft(tb testing.TB, dir lab.RunDir, namespaces map[string]bool) {
 	for _, e := range entries {
 		tb.Errorf("left in the run directory: %s", e.Name())
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	must(tb, err)
-	if strings.Contains(string(mounts), string(dir)) {
-		tb.Errorf("mounts left below %s:\n%s", dir, mounts)
+	if err := noMounts(dir); err != nil {
+		tb.Error(err)
 	}
 	for pid, ns := range processNamespaces(tb) {
 		if namespaces[ns] {
@@ -231,5 +230,89 @@ func TestPrivilegedDown(t *testing.T) {
 		_ = cmd.Wait()
 		must(t, lab.Down(t.Context(), dir, "", nil))
 		nothingLeft(t, dir, nil)
+	})
+}
+
+// TestPrivilegedSharedMounts brings a lab up where mounts propagate, as on most
+// machines.
+func TestPrivilegedSharedMounts(t *testing.T) {
+	t.Parallel()
+	testkit.RequireRoot(t)
+	dir := lab.RunDir(t.TempDir())
+	cmd, _ := childJob{RunDir: dir, Text: small, KillAt: -1, Shared: true}.start(t)
+	must(t, cmd.Wait())
+	nothingLeft(t, dir, nil)
+}
+
+// TestPrivilegedDetach brings a lab up in the background.
+func TestPrivilegedDetach(t *testing.T) {
+	t.Parallel()
+	testkit.RequireRoot(t)
+	t.Run("ready", func(t *testing.T) {
+		t.Parallel()
+		dir := lab.RunDir(t.TempDir())
+		cmd, out := childJob{RunDir: dir, Text: small, KillAt: -1, Detach: true}.start(t)
+		ready(t, out)
+		must(t, cmd.Wait())
+		s, err := dir.State("small")
+		must(t, err)
+		if s.Process.PID == cmd.Process.Pid || !s.Ready {
+			t.Errorf("state %+v, want a ready lab in another process than %d", s, cmd.Process.Pid)
+		}
+		// Nothing of the report may be left for the pods' commands.
+		command, err := os.ReadFile(filepath.Join("/proc", commandPID(t, dir), "environ"))
+		must(t, err)
+		if strings.Contains(string(command), "HOOKLAB_READY_FD") {
+			t.Error("the pod's command knows of the report")
+		}
+		if _, err := os.Stat(filepath.Join("/proc", commandPID(t, dir), "fd/3")); err == nil {
+			t.Error("the pod's command has a descriptor 3")
+		}
+		namespaces := labNamespaces(t, dir)
+		must(t, lab.Down(t.Context(), dir, "", nil))
+		nothingLeft(t, dir, namespaces)
+	})
+	t.Run("failed", func(t *testing.T) {
+		t.Parallel()
+		dir := lab.RunDir(t.TempDir())
+		text := strings.Replace(small, "run: [sh,", "run: [hooklab-no-such-command,", 1)
+		cmd, out := childJob{RunDir: dir, Text: text, KillAt: -1, Detach: true}.start(t)
+		said, err := io.ReadAll(out)
+		must(t, err)
+		if err := cmd.Wait(); err == nil || !strings.Contains(string(said), "hooklab-no-such-command") {
+			t.Errorf("child ended with %v and said %q", err, said)
+		}
+		nothingLeft(t, dir, nil)
+	})
+}
+
+// commandPID is the process that runs in the lab's namespaces.
+func commandPID(tb testing.TB, dir lab.RunDir) string {
+	tb.Helper()
+	namespaces := labNamespaces(tb, dir)
+	for pid, ns := range processNamespaces(tb) {
+		if namespaces[ns] {
+			return pid
+		}
+	}
+	tb.Fatal("no process runs in the lab")
+	return ""
+}
+
+// TestPrivilegedLostPort deletes a pod's eth0 under a running lab: that pod is cut
+// off, the others are not.
+func TestPrivilegedLostPort(t *testing.T) {
+	t.Parallel()
+	w := up(t, article)
+	must(t, w.space("default/pod1-2").DelLink("eth0"))
+	if _, _, err := ping(w.space("default/pod1-1"), "10.0.2.158", 2); err != nil {
+		t.Error(err)
+	}
+	c, err := w.dir.Client("")
+	must(t, err)
+	until(t, func() bool {
+		s, err := c.Stats(t.Context(), "worker2")
+		must(t, err)
+		return len(s.PortErrors) == 1
 	})
 }
