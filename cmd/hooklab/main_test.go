@@ -42,7 +42,7 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       os.Getenv("HOOKLAB_UPDATE") == "1",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("REPO", repo)
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // a second for each command of a script
+			env.Setenv("GORACE", "atexit_sleep_ms=0")            // a second for each command of a script
 			run := lab.RunDir(filepath.Join(env.WorkDir, "run")) // nobody else's labs
 			env.Setenv(lab.EnvRunDir, string(run))
 			env.Defer(func() { downAll(t, run) })
