@@ -8,7 +8,7 @@ demo: deps build ## Bring the article's cluster up, send packets, take it down (
 	examples/01-article/demo.sh bin/hooklab
 
 build: ## Build bin/hooklab
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/hooklab
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o bin/ ./cmd/hooklab
 
 test: ## Run all tests; as root it installs what they need and none may be skipped
 	.ci/test
