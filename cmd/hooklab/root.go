@@ -6,8 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// commands are the subcommands in the order of the help text. Each is made in the
-// file of its name.
+// commands are the subcommands. Each is made in the file of its name.
 func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
 		newUp,
@@ -28,13 +27,22 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Cilium's TC datapath in user space",
 		Long: `hooklab runs the TC datapath of Cilium 1.12.8 in user space.
 
-It reads a cluster from Kubernetes manifests or from a short file of its own and
-computes what the agent writes into the BPF maps of every node.
+It reads a cluster from Kubernetes manifests or from a short file of its own, computes
+what the agent writes into the BPF maps of every node, and brings the cluster up in
+network namespaces, with real traffic.
 
 The cluster is the one of -f FILE, else the only running lab, else ./cluster.yaml.
 
 Exit codes: 0 ok, 1 difference or failure, 2 cannot run here, 3 not enough
 information to decide, 4 bad input or usage.`,
+		Example: `  # The maps of a cluster, without any privilege
+  hooklab map get cilium_ipcache -f cluster.yaml
+
+  # The cluster itself
+  sudo hooklab up -f cluster.yaml --detach
+  sudo hooklab exec pod1-1 -- ping -c 3 10.0.1.79
+  sudo hooklab map get cilium_ct_any4_global
+  sudo hooklab down`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,6 +50,9 @@ information to decide, 4 bad input or usage.`,
 			return nil
 		},
 	})
+	// A group of commands is runnable to report unknown ones, but not of use alone.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(),
+		"{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.PersistentFlags().Var(&level, "log-level", "least important messages to log to stderr: "+strings.Join(logLevels(), ", "))
 	complete(root, "log-level", logLevels()...)
 	for _, newCommand := range commands() {
