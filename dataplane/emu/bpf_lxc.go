@@ -186,11 +186,9 @@ type egress struct {
 	ip      header.IPv4
 	dst     uint32  // destination identity
 	tunnel  [4]byte // tunnel endpoint from the ipcache, or zero
-	tuple   maps.CTKey
-	state   ctState // of the connection found
-	lb      ctState // chosen by the load balancer
+	ct      *maps.CTBuffer4 // the connection found
+	lb      ctState         // chosen by the load balancer
 	status  code.Ret
-	monitor uint32
 	verdict code.Ret
 	hairpin bool
 }
@@ -213,10 +211,11 @@ func (l *lxc) handleIPv4FromLXC(p *dataplane.Packet, dst *uint32) (ret code.Ret)
 	*dst = f.dst
 	f.lb = l.lb4CtxRestoreState(p, f.ip.Dst())
 	f.hairpin = f.lb.loopback()
-	if ret = l.takeBuffer(&f.tuple, &f.state, &f.status, &f.monitor); ret.IsErr() {
-		return ret
+	if f.ct = l.takeBuffer(); f.ct == nil {
+		return code.DropInvalidTCBuffer
 	}
-	if (f.status == ctReply || f.status == ctRelated) && f.state.proxyRedirect() {
+	f.status = code.Ret(f.ct.Ret)
+	if (f.status == ctReply || f.status == ctRelated) && f.ct.Flags&maps.CTProxyRedirect != 0 {
 		return l.ctxRedirectToProxy4(p, 0)
 	}
 	if ret = l.egressPolicy(p, &f); ret.IsErr() {
@@ -225,7 +224,7 @@ func (l *lxc) handleIPv4FromLXC(p *dataplane.Packet, dst *uint32) (ret code.Ret)
 	if ret = l.egressConnection(p, &f); ret.IsErr() {
 		return ret
 	}
-	f.hairpin = f.hairpin || f.state.loopback()
+	f.hairpin = f.hairpin || f.ct.Flags&maps.CTLBLoopback != 0
 	if redirectToProxy(f.verdict, f.status) {
 		port := proxyPort(f.verdict)
 		l.observeEgress(p, &f, &observation{point: code.TraceToProxy, src: l.cfg.Endpoint.Identity, dstID: port.host()})
@@ -240,7 +239,7 @@ func (l *lxc) egressPolicy(p *dataplane.Packet, f *egress) code.Ret {
 	if f.hairpin {
 		return code.OK
 	}
-	a := access{remote: f.dst, dport: f.tuple.DPort, proto: f.tuple.Proto, egress: true}
+	a := access{remote: f.dst, dport: f.ct.Tuple.DPort, proto: f.ct.Tuple.Proto, egress: true}
 	match, verdict := l.policyCanEgress4(p, &a)
 	f.verdict = verdict
 	reply := f.status == ctReply || f.status == ctRelated
@@ -258,19 +257,19 @@ func (l *lxc) egressPolicy(p *dataplane.Packet, f *egress) code.Ret {
 func (l *lxc) egressConnection(p *dataplane.Packet, f *egress) code.Ret {
 	switch f.status {
 	case ctReopened, ctEstablished:
-		if f.state.revNAT == f.lb.revNAT {
+		if f.ct.RevNAT == f.lb.revNAT {
 			return code.OK
 		}
 		fallthrough // the entry is that of another service, or of none
 	case ctNew:
 		f.lb.srcSecID = l.cfg.Endpoint.Identity
-		return l.ctCreate4(p, l.e.maps.CTAny4, &f.tuple, ctEgress, &f.lb, f.verdict > 0)
+		return l.ctCreate4(p, l.e.maps.CTAny4, &f.ct.Tuple, ctEgress, &f.lb, f.verdict > 0)
 	case ctReply, ctRelated:
 		p.CB[cbPolicy] = 1
-		if f.state.revNAT == [2]byte{} {
+		if f.ct.RevNAT == [2]byte{} {
 			return code.OK
 		}
-		return l.lb4RevNAT(p, f.ip, &f.state, &f.tuple)
+		return l.lb4RevNAT(p, f.ip, f.ct)
 	}
 	return code.DropUnknownCT
 }
@@ -292,7 +291,7 @@ func (l *lxc) egressRoute(p *dataplane.Packet, f *egress) code.Ret {
 		}
 	}
 	ret := l.encapAndRedirectLXC(p, f.tunnel, f.ip.Dst(), &encapsulation{
-		identity: l.cfg.Endpoint.Identity, reason: code.CTStatus(f.status), monitor: f.monitor,
+		identity: l.cfg.Endpoint.Identity, reason: code.CTStatus(f.status), monitor: f.ct.Monitor,
 	})
 	if ret == code.DropNoTunnel {
 		return l.passToStack(p, f, routing)
@@ -314,7 +313,7 @@ func (l *lxc) passToStack(p *dataplane.Packet, f *egress, routing bool) code.Ret
 }
 
 func (l *lxc) observeEgress(p *dataplane.Packet, f *egress, n *observation) {
-	n.reason, n.monitor = code.CTStatus(f.status), f.monitor
+	n.reason, n.monitor = code.CTStatus(f.status), f.ct.Monitor
 	l.sendTraceNotify(p, n)
 }
 
@@ -326,28 +325,26 @@ func (l *lxc) ctToBuffer(p *dataplane.Packet, dir ctDir) code.Ret {
 		return code.DropInvalid
 	}
 	var state ctState
-	b := maps.CTBuffer4{Tuple: newCTTuple(ip)}
-	monitor, ret := l.ctLookup4(p, ip, &b.Tuple, dir, &state)
+	tuple := newCTTuple(ip)
+	monitor, ret := l.ctLookup4(p, ip, &tuple, dir, &state)
 	if ret.IsErr() {
 		return ret
 	}
-	b.RevNAT, b.Flags, b.Ifindex, b.BackendID = state.revNAT, state.bits, state.ifindex, state.backendID
-	b.Monitor, b.Ret = monitor, int32(ret)
-	if l.e.maps.TailCallBuffer.Set(0, &b, maps.Any) != nil {
+	b := l.e.maps.TailCallBuffer.Ref(0)
+	if b == nil {
 		return code.DropInvalidTCBuffer
 	}
+	b.Tuple, b.Monitor, b.Ret = tuple, monitor, int32(ret)
+	b.RevNAT, b.Flags, b.Ifindex, b.BackendID = state.revNAT, state.bits, state.ifindex, state.backendID
 	return code.OK
 }
 
-// takeBuffer reads what ctToBuffer left. A tuple without a source address counts
-// as an empty buffer, which is what a packet to 0.0.0.0 makes.
-func (l *lxc) takeBuffer(tuple *maps.CTKey, state *ctState, status *code.Ret, monitor *uint32) code.Ret {
+// takeBuffer is what ctToBuffer left, or nil. A tuple without a source address
+// counts as an empty buffer, which is what a packet to 0.0.0.0 makes.
+func (l *lxc) takeBuffer() *maps.CTBuffer4 {
 	b := l.e.maps.TailCallBuffer.Ref(0)
 	if b == nil || b.Tuple.SAddr == [4]byte{} {
-		return code.DropInvalidTCBuffer
+		return nil
 	}
-	*tuple = b.Tuple
-	*state = ctState{revNAT: b.RevNAT, bits: b.Flags, ifindex: b.Ifindex, backendID: b.BackendID}
-	*status, *monitor = code.Ret(b.Ret), b.Monitor
-	return code.OK
+	return b
 }

@@ -85,10 +85,8 @@ type ingress struct {
 	proxy    proxyPort // where policyActProxyRedirect leads
 
 	origSrc [4]byte
-	tuple   maps.CTKey
-	state   ctState
+	ct      *maps.CTBuffer4 // the connection found
 	status  code.Ret
-	monitor uint32
 	verdict code.Ret
 }
 
@@ -105,17 +103,18 @@ func (l *lxc) ipv4Policy(p *dataplane.Packet, f *ingress) (ret code.Ret) {
 	}
 	p.CB[cbPolicy] = 0
 	f.origSrc = f.ip.Src()
-	if ret = l.takeBuffer(&f.tuple, &f.state, &f.status, &f.monitor); ret.IsErr() {
-		return ret
+	if f.ct = l.takeBuffer(); f.ct == nil {
+		return code.DropInvalidTCBuffer
 	}
+	f.status = code.Ret(f.ct.Ret)
 	reply := f.status == ctReply || f.status == ctRelated
-	if reply && f.state.proxyRedirect() && p.TCIndex&tcSkipEgressProxy == 0 {
+	if reply && f.ct.Flags&maps.CTProxyRedirect != 0 && p.TCIndex&tcSkipEgressProxy == 0 {
 		l.observeIngress(p, f, code.TraceToProxy, 0)
 		f.proxy = 0
 		return policyActProxyRedirect
 	}
-	if f.status == ctReply && f.state.revNAT != [2]byte{} && !f.state.loopback() {
-		if ret = l.lb4RevNAT(p, f.ip, &f.state, &f.tuple); ret.IsErr() {
+	if f.status == ctReply && f.ct.RevNAT != [2]byte{} && f.ct.Flags&maps.CTLBLoopback == 0 {
+		if ret = l.lb4RevNAT(p, f.ip, f.ct); ret.IsErr() {
 			return ret
 		}
 	}
@@ -124,7 +123,7 @@ func (l *lxc) ipv4Policy(p *dataplane.Packet, f *ingress) (ret code.Ret) {
 	}
 	if f.status == ctNew {
 		state := ctState{srcSecID: f.src}
-		if ret = l.ctCreate4(p, l.e.maps.CTAny4, &f.tuple, ctIngress, &state, f.verdict > 0); ret.IsErr() {
+		if ret = l.ctCreate4(p, l.e.maps.CTAny4, &f.ct.Tuple, ctIngress, &state, f.verdict > 0); ret.IsErr() {
 			return ret
 		}
 	}
@@ -140,10 +139,10 @@ func (l *lxc) ipv4Policy(p *dataplane.Packet, f *ingress) (ret code.Ret) {
 // ingressPolicy asks the pod's policy, unless the packet is the pod's own.
 // Replies are asked too, which counts them, but never refused.
 func (l *lxc) ingressPolicy(p *dataplane.Packet, f *ingress, reply bool) code.Ret {
-	if f.state.loopback() {
+	if f.ct.Flags&maps.CTLBLoopback != 0 {
 		return code.OK
 	}
-	a := access{remote: f.src, dport: f.tuple.DPort, proto: f.tuple.Proto}
+	a := access{remote: f.src, dport: f.ct.Tuple.DPort, proto: f.ct.Tuple.Proto}
 	match, verdict := l.policyCanAccessIngress(p, &a)
 	f.verdict = verdict
 	if verdict.IsErr() {
@@ -179,7 +178,7 @@ func (l *lxc) ingressDeliver(p *dataplane.Packet, f *ingress) code.Ret {
 func (l *lxc) observeIngress(p *dataplane.Packet, f *ingress, point code.TracePoint, dstID uint16) {
 	l.sendTraceNotify(p, &observation{
 		point: point, src: f.src, dst: l.cfg.Endpoint.Identity, dstID: dstID, ifindex: f.ifindex,
-		reason: code.CTStatus(f.status), monitor: f.monitor, origIP: f.origSrc,
+		reason: code.CTStatus(f.status), monitor: f.ct.Monitor, origIP: f.origSrc,
 	})
 }
 

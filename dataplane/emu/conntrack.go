@@ -57,7 +57,7 @@ func (o *object) getCTMap4(proto uint8) *maps.LRU[maps.CTKey, maps.CTEntry] {
 
 // newCTTuple is a packet's tuple before its ports are read.
 func newCTTuple(ip header.IPv4) maps.CTKey {
-	return maps.CTKey{DAddr: ip.Dst(), SAddr: ip.Src(), Proto: ip.Protocol()}
+	return maps.NewCTKey(ip.Dst(), ip.Src(), ip.Protocol())
 }
 
 // ctFlow is one packet's lookup under way.
@@ -118,7 +118,7 @@ func (o *object) ctExtract(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKe
 		if ret.IsErr() {
 			return ret
 		}
-		tuple.DPort, tuple.SPort = ports.SPort, ports.DPort
+		tuple.SetPorts(ports)
 		f.action = ctActionCreate
 		if !f.tcp || !ip.HasL4Header() {
 			return code.OK
@@ -164,10 +164,15 @@ func ctExtractICMP(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKey, f *ct
 // ipv4CTTupleReverse makes the tuple that of the opposite direction.
 //
 // C: ipv4_ct_tuple_reverse (lib/conntrack.h).
+<<<<<<< ours
 func ipv4CTTupleReverse(t *maps.CTKey) {
 	t.SAddr, t.DAddr = t.DAddr, t.SAddr
 	t.SPort, t.DPort = t.DPort, t.SPort
 	t.Flags ^= maps.TupleIn
+=======
+func ctTupleReverse(t *maps.CTKey) {
+	t.Reverse()
+>>>>>>> theirs
 }
 
 // ctLookupInner looks one tuple up and brings the entry up to date. It returns

@@ -13,7 +13,7 @@ import (
 // by one goroutine, the node's.
 type Engine struct {
 	maps    *maps.Set
-	hooks   map[dataplane.Hook]section
+	hooks   map[hookKey]section
 	objects map[objectKey]*object
 	tails   []section // by program id - 1, as prog arrays hold ids
 
@@ -31,13 +31,20 @@ type section struct {
 	run  func(p *dataplane.Packet) code.Ret
 }
 
+// hookKey is a dataplane.Hook in one word, which a map finds faster than a struct.
+type hookKey uint64
+
+func keyOfHook(h dataplane.Hook) hookKey {
+	return hookKey(h.Ifindex)<<32 | hookKey(h.Endpoint)<<8 | hookKey(h.Prog)
+}
+
 // maxTailCalls is the kernel's MAX_TAIL_CALL_CNT.
 const maxTailCalls = 33
 
 // New makes an engine on a node's maps. The caller keeps them, and may fill them
 // between runs.
 func New(m *maps.Set) *Engine {
-	e := &Engine{maps: m, hooks: map[dataplane.Hook]section{}, objects: map[objectKey]*object{}}
+	e := &Engine{maps: m, hooks: map[hookKey]section{}, objects: map[objectKey]*object{}}
 	m.SetProgNames(e.progName)
 	return e
 }
@@ -85,17 +92,17 @@ func (e *Engine) Load(h dataplane.Hook, c dataplane.Config) error {
 	if err != nil {
 		return fmt.Errorf("load %s on ifindex %d: %w", h.Prog, h.Ifindex, err)
 	}
-	e.hooks[h] = s
+	e.hooks[keyOfHook(h)] = s
 	o.hooks[h] = true
 	return nil
 }
 
 // Unload forgets a hook's program, and with an object's last hook the object.
 func (e *Engine) Unload(h dataplane.Hook) error {
-	if _, ok := e.hooks[h]; !ok {
+	if _, ok := e.hooks[keyOfHook(h)]; !ok {
 		return fmt.Errorf("unload %s on ifindex %d: not loaded", h.Prog, h.Ifindex)
 	}
-	delete(e.hooks, h)
+	delete(e.hooks, keyOfHook(h))
 	for key, o := range e.objects {
 		if !o.hooks[h] {
 			continue
@@ -112,8 +119,10 @@ func (e *Engine) Unload(h dataplane.Hook) error {
 // Hooks are the loaded hooks, by device and program.
 func (e *Engine) Hooks() []dataplane.Hook {
 	hs := make([]dataplane.Hook, 0, len(e.hooks))
-	for h := range e.hooks {
-		hs = append(hs, h)
+	for _, o := range e.objects {
+		for h := range o.hooks {
+			hs = append(hs, h)
+		}
 	}
 	sort.Slice(hs, func(i, j int) bool {
 		if hs[i].Ifindex != hs[j].Ifindex {
@@ -129,7 +138,7 @@ func (e *Engine) Close() error { return nil }
 
 // Run executes the hook's program and the tail calls that follow it.
 func (e *Engine) Run(h dataplane.Hook, p *dataplane.Packet, env *dataplane.Env) (dataplane.Verdict, error) {
-	s, ok := e.hooks[h]
+	s, ok := e.hooks[keyOfHook(h)]
 	if !ok {
 		return dataplane.Verdict{}, fmt.Errorf("run %s on ifindex %d: not loaded", h.Prog, h.Ifindex)
 	}

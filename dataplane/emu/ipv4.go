@@ -49,7 +49,7 @@ func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, di
 	if b == nil {
 		return ports, code.Fault
 	}
-	ports = maps.FragPorts{SPort: [2]byte(b[header.SrcPort:]), DPort: [2]byte(b[header.DstPort:])}
+	ports = maps.NewFragPorts([4]byte(b))
 	if fragment {
 		key := fragKey(ip)
 		if o.e.maps.Frags.Set(&key, &ports, maps.Any) != nil {

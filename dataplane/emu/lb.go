@@ -220,29 +220,33 @@ func (o *object) lb4CtxRestoreState(p *dataplane.Packet, dst [4]byte) ctState {
 // longer known leaves it untranslated (SPEC 6.6).
 //
 // C: lb4_rev_nat (lib/lb.h).
-func (o *object) lb4RevNAT(p *dataplane.Packet, ip header.IPv4, state *ctState, tuple *maps.CTKey) (ret code.Ret) {
+func (o *object) lb4RevNAT(p *dataplane.Packet, ip header.IPv4, ct *maps.CTBuffer4) (ret code.Ret) {
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.LB4RevNAT), &ret)
 	}
-	nat := o.e.maps.RevNAT.Ref(&maps.RevNATKey{ID: state.revNAT})
+	nat := o.e.maps.RevNAT.Ref(&maps.RevNATKey{ID: ct.RevNAT})
 	if nat == nil {
 		return code.OK
 	}
-	return o.lb4RevNATInner(p, ip, nat, state, tuple)
+	return o.lb4RevNATInner(p, ip, nat, ct)
 }
 
 // lb4RevNATInner rewrites source port and address; on a looped connection the
 // old source becomes the destination.
 //
 // C: __lb4_rev_nat (lib/lb.h).
-func (o *object) lb4RevNATInner(p *dataplane.Packet, ip header.IPv4, nat *maps.RevNAT, state *ctState, tuple *maps.CTKey) (ret code.Ret) {
+func (o *object) lb4RevNATInner(p *dataplane.Packet, ip header.IPv4, nat *maps.RevNAT, ct *maps.CTBuffer4) (ret code.Ret) {
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.LB4RevNATInner), &ret)
 	}
 	l4 := l4Offset(ip)
 	var c csumOffset
 	if ip.HasL4Header() {
+<<<<<<< ours
 		c = csumL4OffsetAndFlags(tuple.Proto)
+=======
+		c = csumL4Offset(ct.Tuple.Proto)
+>>>>>>> theirs
 	}
 	if c.off != 0 && nat.Port != [2]byte{} {
 		b := p.Load(l4+header.SrcPort, 2)
@@ -258,10 +262,10 @@ func (o *object) lb4RevNATInner(p *dataplane.Packet, ip header.IPv4, nat *maps.R
 	old := ip.Src()
 	ip.SetSrc(nat.Address)
 	diff := header.Sum(0).Diff4(old, nat.Address)
-	if state.loopback() {
+	if ct.Flags&maps.CTLBLoopback != 0 {
 		diff = diff.Diff4(ip.Dst(), old)
 		ip.SetDst(old)
-		tuple.SAddr = old
+		ct.Tuple.SAddr = old
 	}
 	if !l3CsumReplaceDiff(p, header.EthernetSize+header.IPv4Checksum, diff) {
 		return code.DropCsumL3

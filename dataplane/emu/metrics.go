@@ -14,7 +14,7 @@ import (
 //
 // C: update_metrics (lib/metrics.h).
 func (o *object) updateMetrics(p *dataplane.Packet, dir code.Dir, reason uint8) {
-	key := maps.MetricsKey{Reason: reason, Dir: uint8(dir)}
+	key := maps.NewMetricsKey(reason, uint8(dir))
 	n := uint64(len(p.Data))
 	if v := o.e.maps.Metrics.Ref(&key); v != nil {
 		v.Count++

@@ -66,37 +66,47 @@ func (o *object) policyCanAccessInner(p *dataplane.Packet, a *access) (match cod
 		}
 		dport = [2]byte{0, b[header.ICMPType]}
 	}
+	e, match := o.policyLookup(a, dport)
+	if e == nil {
+		if p.CB[cbPolicy] != 0 {
+			return match, code.OK
+		}
+		return match, code.DropPolicy
+	}
+	e.Packets++
+	e.Bytes += uint64(len(p.Data))
+	switch {
+	case e.Deny&1 != 0:
+		return match, code.DropPolicyDeny
+	case match == code.MatchL3L4 || match == code.MatchL4:
+		return match, code.Ret(binary.LittleEndian.Uint16(e.ProxyPort[:]))
+	}
+	return match, code.OK
+}
+
+// policyLookup tries identity and port, port, identity, and neither.
+func (o *object) policyLookup(a *access, dport [2]byte) (*maps.PolicyEntry, code.MatchType) {
 	var dir uint8
 	if a.egress {
 		dir = 1
 	}
-	for _, try := range [...]struct {
-		key   maps.PolicyKey
-		match code.MatchType
-	}{
-		{maps.PolicyKey{SecLabel: a.remote, DPort: dport, Proto: a.proto, Egress: dir}, code.MatchL3L4},
-		{maps.PolicyKey{DPort: dport, Proto: a.proto, Egress: dir}, code.MatchL4},
-		{maps.PolicyKey{SecLabel: a.remote, Egress: dir}, code.MatchL3},
-		{maps.PolicyKey{Egress: dir}, code.MatchAll},
-	} {
-		e := o.policy.Ref(&try.key)
-		if e == nil {
-			continue
-		}
-		e.Packets++
-		e.Bytes += uint64(len(p.Data))
-		switch {
-		case e.Deny&1 != 0:
-			return try.match, code.DropPolicyDeny
-		case try.match == code.MatchL3L4 || try.match == code.MatchL4:
-			return try.match, code.Ret(binary.LittleEndian.Uint16(e.ProxyPort[:]))
-		}
-		return try.match, code.OK
+	key := maps.NewPolicyKey(a.remote, dport, a.proto, dir)
+	if e := o.policy.Ref(&key); e != nil {
+		return e, code.MatchL3L4
 	}
-	if p.CB[cbPolicy] != 0 {
-		return code.MatchNone, code.OK
+	key = maps.NewPolicyKey(0, dport, a.proto, dir)
+	if e := o.policy.Ref(&key); e != nil {
+		return e, code.MatchL4
 	}
-	return code.MatchNone, code.DropPolicy
+	key = maps.NewPolicyKey(a.remote, [2]byte{}, 0, dir)
+	if e := o.policy.Ref(&key); e != nil {
+		return e, code.MatchL3
+	}
+	key = maps.NewPolicyKey(0, [2]byte{}, 0, dir)
+	if e := o.policy.Ref(&key); e != nil {
+		return e, code.MatchAll
+	}
+	return nil, code.MatchNone
 }
 
 // sendPolicyVerdictNotify reports a verdict, if the endpoint's filter asks for
