@@ -28,6 +28,9 @@ bench: ## Run all benchmarks
 golden: ## Rewrite the expected outputs; review the difference like code
 	HOOKLAB_UPDATE=1 $(GO) test ./...
 
+docs: ## Rewrite the tables that docs/CILIUM.md takes from the code
+	HOOKLAB_UPDATE=1 $(GO) test ./dataplane/emu -run 'TestFunctionIndex|TestDifferencesAreListed'
+
 check: lint test race ## Everything that a change must pass
 
 deps: ## Install what tests and demo need beside Go (apt-get, root)
@@ -36,4 +39,4 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help demo build test race lint fuzz bench golden check deps clean
+.PHONY: help demo build test race lint fuzz bench golden docs check deps clean
