@@ -5,57 +5,65 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
-
-	"github.com/hooklab/hooklab/cluster"
 )
 
-// command is what runs in a pod.
+// command is what runs in a pod or in a host outside the cluster.
 type command struct {
 	ref  string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
 }
 
-// startCommands starts what the pods run, each in its pod's namespace, with its
-// output in a file of the lab's log directory. A command that ends is not started
-// again; one that cannot be started is an error.
+// startCommands starts what the pods and the hosts outside run, each in its namespace,
+// with its output in a file of the lab's log directory. A command that ends is not
+// started again; one that cannot be started is an error.
 func (l *Lab) startCommands() error {
 	pods := l.cluster.Pods()
 	for i := range pods {
-		if p := &pods[i]; len(p.Run) > 0 {
-			if err := l.startCommand(p); err != nil {
-				return fmt.Errorf("pod %s: run %q: %w", p.Ref(), p.Run, err)
-			}
+		p := &pods[i]
+		at, in := newSpace(KindPod, p.Namespace, p.Name), newSpace(KindPod, p.Namespace, p.Name)
+		if p.HostNetwork {
+			in = newSpace(KindNode, "", p.Node)
+		}
+		env := []string{"HOOKLAB_POD=" + p.Ref(), "HOOKLAB_POD_IP=" + p.IP.String(), "HOOKLAB_NODE=" + p.Node}
+		if err := l.startCommand(&at, &in, p.Run, env); err != nil {
+			return fmt.Errorf("pod %s: run %q: %w", p.Ref(), p.Run, err)
+		}
+	}
+	for _, e := range l.cluster.Settings().External {
+		at := newSpace(KindExternal, "", e.Name)
+		if err := l.startCommand(&at, &at, e.Run, nil); err != nil {
+			return fmt.Errorf("external host %s: run %q: %w", e.Name, e.Run, err)
 		}
 	}
 	return nil
 }
 
-func (l *Lab) startCommand(p *cluster.Pod) (err error) {
-	at := newSpace(KindPod, p.Namespace, p.Name)
-	file := l.home.path(logDir, at.file()+logSuffix)
-	if p.HostNetwork {
-		at = newSpace(KindNode, "", p.Node)
+// startCommand starts a command, if there is one, for a space in the namespace of a
+// space.
+func (l *Lab) startCommand(at, in *Space, run, env []string) error {
+	if len(run) == 0 {
+		return nil
 	}
-	out, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	out, err := os.OpenFile(l.home.path(logDir, at.file()+logSuffix), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	defer out.Close() //nolint:errcheck // the command has a copy
-	cmd := exec.Command(p.Run[0], p.Run[1:]...)
+	cmd := exec.Command(run[0], run[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Env = append(os.Environ(), "HOOKLAB_POD="+p.Ref(), "HOOKLAB_POD_IP="+p.IP.String(), "HOOKLAB_NODE="+p.Node)
+	cmd.Env = append(os.Environ(), env...)
 	// A ^C in the terminal is for the lab, which then ends its commands in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := l.spaces[at.Pin].Start(cmd); err != nil {
+	if err := l.spaces[in.Pin].Start(cmd); err != nil {
 		return err
 	}
-	c := &command{ref: p.Ref(), cmd: cmd, done: make(chan struct{})}
+	c := &command{ref: at.Ref(), cmd: cmd, done: make(chan struct{})}
 	l.commands = append(l.commands, c)
 	l.running.Go(func() {
 		defer close(c.done)
 		err := cmd.Wait()
-		l.log.Info("command has ended", "pod", c.ref, "pid", cmd.Process.Pid, "state", cmd.ProcessState.String(), "err", err)
+		l.log.Info("command has ended", "in", c.ref, "pid", cmd.Process.Pid, "state", cmd.ProcessState.String(), "err", err)
 	})
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // Pin returns the path of the pinned namespace that ref names in a lab, or in the
-// only one if lab is "": "POD", "NAMESPACE/POD", "node/NAME", "health/NODE" or
-// "wire/underlay". A pod that lives in its node's network is the node's namespace.
+// only one if lab is "": "POD", "NAMESPACE/POD", "node/NAME", "health/NODE",
+// "external/NAME" or "wire/underlay". A pod that lives in its node's network is the node's namespace.
 // The error wraps ErrNoLab or cluster.ErrInput.
 func (r RunDir) Pin(lab, ref string) (string, error) {
 	lab, err := r.Resolve(lab)

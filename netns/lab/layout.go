@@ -16,10 +16,11 @@ type Kind string
 
 // Kinds of namespaces.
 const (
-	KindWire   Kind = "wire"   // the network between the nodes
-	KindNode   Kind = "node"   // a machine of the cluster
-	KindPod    Kind = "pod"    // a pod that does not live in its node's network
-	KindHealth Kind = "health" // a node's health endpoint
+	KindWire     Kind = "wire"     // the network between the nodes
+	KindNode     Kind = "node"     // a machine of the cluster
+	KindPod      Kind = "pod"      // a pod that does not live in its node's network
+	KindHealth   Kind = "health"   // a node's health endpoint
+	KindExternal Kind = "external" // a host outside the cluster
 )
 
 // Space is one network namespace of a lab.
@@ -57,6 +58,9 @@ func short(file string) string {
 // made.
 func layout(c *cluster.Cluster) []Space {
 	spaces := []Space{newSpace(KindWire, "", wireName)}
+	for _, e := range c.Settings().External {
+		spaces = append(spaces, newSpace(KindExternal, "", e.Name))
+	}
 	for _, n := range c.Nodes() {
 		spaces = append(spaces, newSpace(KindNode, "", n.Name))
 		for _, e := range c.Endpoints(n.Name) {
@@ -85,9 +89,9 @@ func (s *Space) Ref() string {
 	return string(s.Kind) + "/" + s.Name
 }
 
-// find resolves a reference: "node/NAME", "health/NODE", "wire/underlay",
-// "NAMESPACE/POD", or "POD" if that is in namespace default or in one namespace only.
-// It returns nil if there is no such space or more than one.
+// find resolves a reference: "node/NAME", "health/NODE", "external/NAME",
+// "wire/underlay", "NAMESPACE/POD", or "POD" if that is in namespace default or in
+// one namespace only. It returns nil if there is no such space or more than one.
 func (s *State) find(ref string) *Space {
 	type found struct {
 		ref string

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,13 +148,42 @@ func TestPrivilegedUDP(t *testing.T) {
 	}
 }
 
-// TestPrivilegedMasquerade lets a pod reach a host outside, which sees the node.
+// TestPrivilegedMasquerade lets pods reach hosts outside the cluster, which see the
+// node, and hosts outside reach nothing but nodes.
 func TestPrivilegedMasquerade(t *testing.T) {
 	t.Parallel()
-	w := up(t, article)
+	w := up(t, strings.Replace(article, "spec:\n", `spec:
+  external:
+  - {name: dns, ip: 8.8.8.8}
+  - {name: neighbour, ip: 172.18.0.77}
+`, 1))
+	for _, tt := range []struct{ host, ip, from, want string }{
+		{"external/dns", "8.8.8.8", "default/pod1-1", "172.18.0.3"},
+		{"external/dns", "8.8.8.8", "default/pod2-1", "172.18.0.5"},
+		{"external/dns", "8.8.8.8", "node/worker", "172.18.0.5"},
+		{"external/neighbour", "172.18.0.77", "default/pod1-1", "172.18.0.3"},
+		{"wire/underlay", "172.18.0.1", "default/pod1-1", "172.18.0.3"},
+		{"node/worker", "172.18.0.5", "default/pod1-1", "172.18.0.3"},
+		{"default/pod1-2", "10.0.1.79", "default/pod1-1", "10.0.1.178"},
+		{"default/pod2-1", "10.0.2.158", "default/pod1-1", "10.0.1.178"},
+		{"default/pod2-1", "10.0.2.158", "node/worker2", "10.0.1.197"},
+		{"default/pod2-1", "10.0.2.158", "node/worker", "10.0.2.17"},
+	} {
+		if got := peerOf(t, w, tt.host, tt.ip, tt.from); got != tt.want {
+			t.Errorf("%s sees %s as %s, want %s", tt.host, tt.from, got, tt.want)
+		}
+	}
+	if _, _, err := ping(w.space("external/dns"), "172.18.0.3", 1); err != nil {
+		t.Errorf("from outside to a node: %v", err)
+	}
+}
+
+// peerOf connects by TCP and returns the client's address as the server sees it.
+func peerOf(tb testing.TB, w *world, host, ip, from string) string {
+	tb.Helper()
 	var l net.Listener
-	must(t, w.space("wire/underlay").Do(func() (err error) {
-		l, err = net.Listen("tcp4", "172.18.0.1:80")
+	must(tb, w.space(host).Do(func() (err error) {
+		l, err = net.Listen("tcp4", ip+":0")
 		return err
 	}))
 	defer l.Close()
@@ -167,8 +197,6 @@ func TestPrivilegedMasquerade(t *testing.T) {
 		peer <- netip.MustParseAddrPort(c.RemoteAddr().String()).Addr().String()
 		_ = c.Close()
 	}()
-	dial(t, w.space("default/pod1-1"), "tcp4", "172.18.0.1:80")
-	if got, want := <-peer, "172.18.0.3"; got != want {
-		t.Errorf("the host outside sees %s, want %s", got, want)
-	}
+	dial(tb, w.space(from), "tcp4", l.Addr().String())
+	return <-peer
 }

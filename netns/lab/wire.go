@@ -39,6 +39,34 @@ func joinWire(wire, node *netns.NS, n *cluster.Node, s *cluster.Settings) error 
 	return inOrder(steps)
 }
 
+// joinExternal connects the i-th host outside the cluster: to the wire if its address
+// is one of the underlay's, else behind the gateway, which then is a router.
+func joinExternal(wire, ns *netns.NS, i int, e *cluster.External, s *cluster.Settings) error {
+	port := fmt.Sprintf("external%d", i)
+	mtu := int(s.MTU)
+	steps := []func() error{
+		func() error { return basics(ns) },
+		func() error {
+			return wire.AddVeth(netns.Link{Name: port, MTU: mtu, Up: true}, ns, netns.Link{Name: uplink, MTU: mtu, Up: true})
+		},
+	}
+	if s.Underlay.Contains(e.IP) {
+		steps = append(steps,
+			func() error { return wire.SetBridge(port, bridge) },
+			func() error { return ns.AddAddr(uplink, netip.PrefixFrom(e.IP, s.Underlay.Bits())) })
+	} else {
+		steps = append(steps,
+			func() error { return wire.AddRoute(netns.Route{Dst: single(e.IP), Dev: port, Scope: netns.ScopeLink}) },
+			func() error { return ns.AddAddr(uplink, single(e.IP)) },
+			func() error {
+				return ns.AddRoute(netns.Route{Dst: single(s.Gateway()), Dev: uplink, Scope: netns.ScopeLink})
+			})
+	}
+	return inOrder(append(steps, func() error {
+		return ns.AddRoute(netns.Route{Dst: anywhere, Via: s.Gateway(), Dev: uplink})
+	}))
+}
+
 // basics is what every namespace of a lab has: an IPv4 router's settings, no IPv6
 // (which would answer nobody and fill the counters), a loopback device.
 func basics(ns *netns.NS) error {

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 
+	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/header"
+	"github.com/hooklab/hooklab/dataplane/node"
 	"github.com/hooklab/hooklab/internal/testkit/check"
+	"github.com/hooklab/hooklab/maps"
 	"github.com/hooklab/hooklab/netns"
 	"github.com/hooklab/hooklab/tunnel"
 )
@@ -158,4 +162,35 @@ func TestPrivilegedMarks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPrivilegedForwarded checks what the programs are told about frames that the
+// node's kernel forwards, and about its own.
+func TestPrivilegedForwarded(t *testing.T) {
+	t.Parallel()
+	w := up(t, article)
+	type sent struct {
+		src     string
+		mark    uint32
+		ingress uint32
+	}
+	var got []sent // the node's goroutine's
+	must(t, w.Do(t.Context(), "worker2", func(n *node.Node, _ *maps.Set) {
+		n.SetObserver(func(e *node.Event) {
+			if e.Kind == node.EventBefore && e.Hook.Prog == dataplane.FromHost && isICMP(e.Packet.Data) {
+				got = append(got, sent{netip.AddrFrom4(e.Packet.IPv4().Src()).String(), e.Packet.Mark, e.Packet.IngressIfindex})
+			}
+		})
+	}))
+	for _, to := range []string{"172.18.0.1", "10.0.1.197"} {
+		if _, _, err := ping(w.space("default/pod1-1"), to, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var now []sent
+	must(t, w.Do(t.Context(), "worker2", func(*node.Node, *maps.Set) { now = slices.Clone(got) }))
+	want := []sent{{"172.18.0.1", 0, 0}, {"10.0.1.197", 0xc00, 0}}
+	if !slices.Equal(now, want) {
+		t.Errorf("frames at from-host: %+v, want %+v", now, want)
+	}
 }

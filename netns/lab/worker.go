@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
-	"time"
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
@@ -187,138 +186,13 @@ func (w *worker) watch(name string, fd int, next func() (bool, error)) error {
 	return w.poll.Add(fd, uint32(len(w.sources)-1))
 }
 
-// fromPod is a frame that a pod sends: received by its lxc device.
-func (w *worker) fromPod(port *netns.Port, ifindex uint32) func() (bool, error) {
-	return func() (bool, error) {
-		n, err := port.Read(w.buf, &w.meta)
-		if n == 0 || err != nil {
-			return false, err
-		}
-		w.packet.Reset(w.buf[:n])
-		return true, w.node.Receive(ifindex, &w.packet)
-	}
-}
-
-// fromHost is a frame that the node's kernel sends on cilium_host.
-//
-// Differs: ingress_ifindex is 0 for what the kernel forwards, as for its own packets:
-// a frame on cilium_net does not tell where it came from. Only notifications of
-// to-container show it.
-func (w *worker) fromHost(ifindex uint32) func() (bool, error) {
-	return func() (bool, error) {
-		n, err := w.host.Read(w.buf, &w.meta)
-		if n == 0 || err != nil {
-			return false, err
-		}
-		w.packet.Reset(w.buf[:n])
-		w.packet.Mark = w.meta.Mark
-		return true, w.node.Transmit(ifindex, &w.packet)
-	}
-}
-
-// fromUnderlay is a datagram of another node: received by cilium_vxlan.
-func (w *worker) fromUnderlay(ifindex uint32) func() (bool, error) {
-	return func() (bool, error) {
-		n, err := w.socket.Recv(w.buf, &w.outer)
-		if n == 0 || err != nil {
-			return false, err
-		}
-		frame := w.buf[tunnel.HeaderLen : tunnel.HeaderLen+n]
-		// A kernel at the other end may have left it to hardware that is not there.
-		tunnel.CompleteChecksum(frame)
-		w.packet.Reset(frame)
-		w.packet.TunnelIn = dataplane.TunnelKey{
-			Present: true, ID: w.outer.VNI, Remote: w.outer.Remote, TTL: w.outer.TTL, TOS: w.outer.TOS,
-		}
-		return true, w.node.Receive(ifindex, &w.packet)
-	}
-}
-
-// run is the loop. It ends after stop, or with an error that the node cannot survive,
-// and closes everything.
-func (w *worker) run() error {
-	var err error
-	for timeout := time.Duration(0); err == nil && !w.stopping.Load(); {
-		var n int
-		n, err = w.poll.Wait(w.events[:], timeout)
-		w.node.RunTasks()
-		for _, e := range w.events[:n] {
-			w.drain(w.sources[e.Data])
-		}
-		w.count()
-		timeout = w.collect()
-	}
-	w.node.Stop()
-	return errors.Join(err, w.close())
-}
-
 // stop makes run return soon. It may be called from any goroutine.
 func (w *worker) stop() {
 	w.stopping.Store(true)
 	_ = w.poll.Wake() // fails only if run has returned
 }
 
-// drain reads what waits at a source, up to the budget.
-func (w *worker) drain(s *source) {
-	for range readBudget {
-		more, err := s.next()
-		if err != nil {
-			w.broken(s, err)
-			return
-		}
-		if !more {
-			return
-		}
-		w.count()
-	}
-}
-
-// broken counts a source's error. A device that is gone, such as a pod's eth0 that
-// somebody has deleted, is no longer watched.
-func (w *worker) broken(s *source, err error) {
-	s.errors++
-	if errors.Is(err, netns.ErrClosed) {
-		err = errors.Join(err, w.poll.Remove(s.fd))
-		w.log.Warn("port is gone", "node", w.name, "port", s.name, "err", err)
-		return
-	}
-	if s.errors == 1 {
-		w.log.Warn("port has an error; further ones are only counted", "node", w.name, "port", s.name, "err", err)
-	}
-}
-
-// count takes the notifications out of the ring.
-func (w *worker) count() {
-	for {
-		record, ok := w.ring.Next()
-		if !ok {
-			break
-		}
-		switch record[0] {
-		case trace.TypeDrop:
-			w.counts.Drop++
-		case trace.TypeTrace:
-			w.counts.Trace++
-		case trace.TypeVerdict:
-			w.counts.Verdict++
-		}
-	}
-	w.counts.Lost = w.ring.Lost()
-}
-
-// collect does a slice of garbage collection if it is due, and returns how long the
-// loop may wait for frames.
-func (w *worker) collect() time.Duration {
-	next, idle, err := w.gc.Step(w.clock.units(), gcBudget)
-	if err != nil {
-		w.log.Warn("conntrack", "node", w.name, "err", err)
-	}
-	if !idle {
-		return 0
-	}
-	return max(w.clock.until(next), time.Millisecond)
-}
-
+// close closes everything that the worker has open. The loop does not run.
 func (w *worker) close() error {
 	var err error
 	for _, p := range w.pods {

@@ -1,0 +1,300 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	stdmaps "maps"
+	"slices"
+	"strings"
+
+	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/maps"
+	"github.com/hooklab/hooklab/netns"
+)
+
+// Engine makes a node's engine on the node's maps.
+type Engine = func(*maps.Set) (dataplane.Runner, error)
+
+// DefaultEngine is the engine of labs that name none.
+const DefaultEngine = "emulated"
+
+// Options say what Up is to bring up.
+type Options struct {
+	Cluster *cluster.Cluster
+	Sources []string // the cluster's files as the user named them, for State
+	Name    string   // "" is the name in the cluster's settings
+	RunDir  RunDir   // "" is FindRunDir("")
+	Engine  string   // "" is DefaultEngine
+	Engines map[string]Engine
+	Version string       // of hooklab, for State
+	Log     *slog.Logger // nil logs nothing
+
+	// step is called after each step of Up, with its number from 0 on. Tests use it.
+	step func(i int, what string)
+}
+
+// Up brings a cluster up and returns when it carries traffic. What a dead process
+// has left of a lab of that name is removed first. On an error, and when ctx ends
+// before Up returns, nothing is left.
+//
+// The error wraps ErrRunning if a lab of that name is up, netns.ErrPermission or
+// netns.ErrNotSupported if this machine or user cannot run one,
+// dataplane.ErrNotSupported if the engine cannot run this cluster, and
+// cluster.ErrInput for a bad name.
+func Up(ctx context.Context, o Options) (*Lab, error) {
+	report, err := takeReport()
+	if err != nil {
+		return nil, err
+	}
+	l, err := prepare(&o)
+	if err != nil {
+		return nil, err
+	}
+	l.report = report
+	if l.lock, err = l.home.lock(true); err != nil {
+		return nil, fmt.Errorf("lab %s: %w", l.state.Name, err)
+	}
+	if err := l.build(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// prepare checks everything that can be checked before anything is made.
+func prepare(o *Options) (*Lab, error) {
+	s := o.Cluster.Settings()
+	l := &Lab{
+		log: o.Log, step: o.step, cluster: o.Cluster,
+		spaces: make(map[string]*netns.NS), done: make(chan struct{}),
+		state: State{
+			Format: stateFormat, Name: o.Name, Version: o.Version, Engine: o.Engine,
+			Profile: string(s.Profile), Sources: o.Sources,
+		},
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	if l.step == nil {
+		l.step = func(int, string) {}
+	}
+	if l.state.Name == "" {
+		l.state.Name = s.Name
+	}
+	if l.state.Engine == "" {
+		l.state.Engine = DefaultEngine
+	}
+	if o.RunDir == "" {
+		o.RunDir = FindRunDir("")
+	}
+	var err error
+	if l.home, err = o.RunDir.home(l.state.Name); err != nil {
+		return nil, err
+	}
+	l.engine = o.Engines[l.state.Engine]
+	if l.engine == nil {
+		return nil, inputErrorf("engine %q: there are %s", l.state.Engine,
+			strings.Join(slices.Sorted(stdmaps.Keys(o.Engines)), ", "))
+	}
+	if s.Profile == cluster.EndpointRoutes {
+		return nil, fmt.Errorf("profile %s with engine %s: %w in a lab: the node's kernel would route to each pod's device, "+
+			"which only engine kernel has there", s.Profile, l.state.Engine, dataplane.ErrNotSupported)
+	}
+	if err := probe(); err != nil {
+		return nil, fmt.Errorf("cannot run a lab here: %w", err)
+	}
+	if l.state.Process, err = thisProcess(); err != nil {
+		return nil, err
+	}
+	l.state.Spaces, l.state.Hosts = layout(o.Cluster), hostPods(o.Cluster)
+	return l, nil
+}
+
+// hostPods maps the pods that live in their node's network to the node.
+func hostPods(c *cluster.Cluster) map[string]string {
+	hosts := make(map[string]string)
+	for _, p := range c.Pods() {
+		if p.HostNetwork {
+			hosts[p.Ref()] = p.Node
+		}
+	}
+	return hosts
+}
+
+// probe tries in a namespace that disappears at once what a lab cannot do without.
+func probe() (err error) {
+	ns, err := netns.New("")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ns.Close()) }()
+	tap, err := ns.OpenTAP(netns.Link{Name: podDevice}, netns.TAPOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tap.Close()) }()
+	port, err := ns.OpenPacket("lo", netns.PacketOptions{Marks: true})
+	if err != nil {
+		return err
+	}
+	return port.Close()
+}
+
+// build makes everything, step by step.
+func (l *Lab) build(ctx context.Context) error {
+	do := func(what string, f func() error) error {
+		if err := context.Cause(ctx); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		if err := f(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		l.log.Debug("step", "n", l.steps, "what", what)
+		l.step(l.steps, what)
+		l.steps++
+		return nil
+	}
+	if err := do("remove leftovers", l.removeLeftovers); err != nil {
+		return err
+	}
+	if err := do("write state", func() error { return l.home.save(&l.state) }); err != nil {
+		return err
+	}
+	if err := do("make directories", l.home.makeDirs); err != nil {
+		return err
+	}
+	for i := range l.state.Spaces {
+		s := &l.state.Spaces[i]
+		if err := do("make namespace "+s.Ref(), func() error { return l.makeSpace(s) }); err != nil {
+			return err
+		}
+	}
+	settings := l.cluster.Settings()
+	wire := l.space(KindWire, wireName)
+	if err := do("build wire", func() error { return buildWire(wire, &settings) }); err != nil {
+		return err
+	}
+	for i := range settings.External {
+		e := &settings.External[i]
+		ns := l.space(KindExternal, e.Name)
+		if err := do("build external "+e.Name, func() error { return joinExternal(wire, ns, i, e, &settings) }); err != nil {
+			return err
+		}
+	}
+	nodes := l.cluster.Nodes()
+	for i := range nodes {
+		n := &nodes[i]
+		if err := do("build node "+n.Name, func() error { return l.buildNode(wire, n, &settings) }); err != nil {
+			return err
+		}
+		if err := do("build pods of "+n.Name, func() error { return l.seat(n, &settings) }); err != nil {
+			return err
+		}
+	}
+	for _, f := range []struct {
+		what string
+		do   func() error
+	}{
+		{"start nodes", l.startWorkers},
+		{"start commands", l.startCommands},
+		{"open control socket", l.listen},
+		{"mark ready", l.markReady},
+	} {
+		if err := do(f.what, f.do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeLeftovers cleans up after a process that did not do so itself. The lock says
+// that it is gone.
+func (l *Lab) removeLeftovers() error {
+	old, err := l.home.state()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l.log.Warn("removing what a dead process has left of this lab", "lab", old.Name, "pid", old.Process.PID)
+	if err := l.home.dismantle(old); err != nil {
+		return err
+	}
+	return l.home.removeContents()
+}
+
+func (l *Lab) makeSpace(s *Space) error {
+	ns, err := netns.New(l.home.path(s.Pin))
+	if err != nil {
+		return err
+	}
+	l.spaces[s.Pin] = ns
+	return nil
+}
+
+// space is the open namespace of that name, which is not a pod.
+func (l *Lab) space(kind Kind, name string) *netns.NS {
+	s := newSpace(kind, "", name)
+	return l.spaces[s.Pin]
+}
+
+func (l *Lab) buildNode(wire *netns.NS, n *cluster.Node, s *cluster.Settings) error {
+	ns := l.space(KindNode, n.Name)
+	cfg, err := l.cluster.NodeConfig(n.Name)
+	if err != nil {
+		return err
+	}
+	return inOrder([]func() error{
+		func() error { return basics(ns) },
+		func() error { return joinWire(wire, ns, n, s) },
+		func() error { return buildHost(ns, l.cluster, n, &cfg) },
+	})
+}
+
+// seat makes a node's pods and its worker.
+func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
+	to := &seat{
+		cluster: l.cluster, node: n, ns: l.space(KindNode, n.Name), engine: l.engine, log: l.log,
+		endpoints: l.cluster.Endpoints(n.Name),
+	}
+	for i := range to.endpoints {
+		e := &to.endpoints[i]
+		at := endpointSpace(n.Name, e)
+		port, err := buildPod(l.spaces[at.Pin], &e.Endpoint, n.Router, int(s.MTU))
+		if err != nil {
+			for _, p := range to.pods {
+				err = errors.Join(err, p.Close())
+			}
+			return fmt.Errorf("%s: %w", at.Ref(), err)
+		}
+		to.pods = append(to.pods, port)
+	}
+	w, err := newWorker(to)
+	if err != nil {
+		return err
+	}
+	l.workers = append(l.workers, w)
+	return nil
+}
+
+// startWorkers starts the nodes' goroutines.
+func (l *Lab) startWorkers() error {
+	for _, w := range l.workers {
+		w.started = true
+		l.running.Go(func() {
+			if err := w.run(); err != nil {
+				l.ask(fmt.Errorf("node %s: %w", w.name, err))
+			}
+		})
+	}
+	return nil
+}
+
+func (l *Lab) markReady() error {
+	l.state.Ready = true
+	return l.home.save(&l.state)
+}
