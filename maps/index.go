@@ -99,28 +99,31 @@ const (
 
 // hash spreads the bytes of *k over 64 bits. The seed makes collisions unpredictable for whoever chooses the keys; since
 // nothing that can be observed depends on the order inside the index, runs stay repeatable all the same.
+//
+// The loads do not overlap and follow the words that keys are stored in; see word.go.
 func hash[K any](k *K, seed uint64) uint64 {
-	p, n := unsafe.Pointer(k), unsafe.Sizeof(*k)
-	var a, b uint64
-	switch {
-	case n >= 8:
-		for ; n > 16; n -= 16 {
-			seed = fold(load64(p, 0)^mix2, load64(p, 8)^seed)
-			p = unsafe.Add(p, 16)
-			if n < 24 {
-				// Step back so that the last words overlap instead of reading past the key.
-				p, n = unsafe.Add(p, int(n)-24), 24
-			}
-		}
-		a, b = load64(p, 0), load64(p, n-8)
-	case n >= 4:
-		a, b = uint64(load32(p, 0)), uint64(load32(p, n-4))
-	default:
-		for i := range n {
-			a = a<<8 | uint64(*(*byte)(unsafe.Add(p, i)))
-		}
+	p, n, i := unsafe.Pointer(k), unsafe.Sizeof(*k), uintptr(0)
+	h := seed
+	for ; n-i >= 16; i += 16 {
+		h = fold(load[uint64](p, i)^mix2, load[uint64](p, i+8)^h)
 	}
-	return fold(fold(a^mix1, b^seed)^mix3, seed^mix2)
+	var a, b uint64
+	if n-i >= 8 {
+		a = load[uint64](p, i)
+		i += 8
+	}
+	if n-i >= 4 {
+		b = uint64(load[uint32](p, i)) << 32
+		i += 4
+	}
+	if n-i >= 2 {
+		b |= uint64(load[uint16](p, i)) << 8
+		i += 2
+	}
+	if n-i == 1 {
+		b |= uint64(load[uint8](p, i))
+	}
+	return fold(fold(a^mix1, b^h)^mix3, seed^mix2)
 }
 
 func fold(a, b uint64) uint64 {
@@ -128,10 +131,4 @@ func fold(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-func load64(p unsafe.Pointer, off uintptr) uint64 {
-	return *(*uint64)(unsafe.Add(p, off))
-}
-
-func load32(p unsafe.Pointer, off uintptr) uint32 {
-	return *(*uint32)(unsafe.Add(p, off))
-}
+func load[T any](p unsafe.Pointer, off uintptr) T { return *(*T)(unsafe.Add(p, off)) }

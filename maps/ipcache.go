@@ -25,7 +25,9 @@ type IPCacheKey struct {
 // NewIPCacheKey returns the key of the IPv4 prefix ip/bits, bits being 0 to 32. It does not clear the bits beyond the prefix,
 // which the trie ignores.
 func NewIPCacheKey(ip [4]byte, bits uint8) IPCacheKey {
-	return IPCacheKey{PrefixLen: ipcacheStaticBits + uint32(bits), Family: FamilyIPv4, IP: ip}
+	return keyOf[IPCacheKey]([3]uint64{
+		uint64(ipcacheStaticBits+uint32(bits)) | uint64(FamilyIPv4)<<56, word4(ip),
+	})
 }
 
 // RemoteEndpointInfo is what is known of a prefix (12 bytes, struct remote_endpoint_info; SPEC 7). TunnelEndpoint is the address of the

@@ -1,6 +1,7 @@
 package maps
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 )
@@ -101,7 +102,9 @@ func (m *LPM[K, V]) longest(k *K) uint32 {
 	}
 	c := *k
 	for n = m.lens.atMost(n); n != none; n = m.lens.atMost(n - 1) {
-		maskPrefix(&c, n)
+		if n != prefixLen(&c) || !isMasked(&c, n) {
+			maskPrefix(&c, n)
+		}
 		if slot := m.masked(&c); slot != none {
 			return slot
 		}
@@ -154,13 +157,13 @@ const prefixSize = 4
 // prefixLen reads the prefix length of a key.
 func prefixLen[K any](k *K) uint32 {
 	b := view(k)
-	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+	return binary.LittleEndian.Uint32(b)
 }
 
 // maskPrefix sets the prefix length of a key to n, which is at most the key's length, and clears the bits beyond it.
 func maskPrefix[K any](k *K, n uint32) {
 	b := view(k)
-	b[0], b[1], b[2], b[3] = byte(n), byte(n>>8), byte(n>>16), byte(n>>24)
+	binary.LittleEndian.PutUint32(b, n)
 	b = b[prefixSize:]
 	i := n / 8
 	if n%8 != 0 {
@@ -168,6 +171,24 @@ func maskPrefix[K any](k *K, n uint32) {
 		i++
 	}
 	clear(b[i:])
+}
+
+// isMasked says whether the bits of a key beyond its first n are zero.
+func isMasked[K any](k *K, n uint32) bool {
+	b := view(k)[prefixSize:]
+	i := n / 8
+	if n%8 != 0 {
+		if b[i]&byte(0xff>>(n%8)) != 0 {
+			return false
+		}
+		i++
+	}
+	for _, x := range b[i:] {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // samePrefix says whether a stored key is the prefix c, whose bits beyond the prefix are zero.

@@ -28,7 +28,10 @@ type EndpointKey struct {
 
 // NewEndpointKey returns the key of an IPv4 address.
 func NewEndpointKey(ip [4]byte) EndpointKey {
-	return EndpointKey{IP: ip, Family: FamilyIPv4}
+	return keyOf[EndpointKey](struct {
+		ip, pad uint64
+		family  uint32
+	}{ip: word4(ip), family: uint32(FamilyIPv4)})
 }
 
 // EndpointInfo says how to reach a local endpoint (48 bytes, struct endpoint_info; SPEC 14.1). MAC is the address inside the

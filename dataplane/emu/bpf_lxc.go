@@ -184,8 +184,8 @@ func (l *lxc) tailHandleIPv4Cont(p *dataplane.Packet) (ret code.Ret) {
 // egress is a packet that leaves a pod, on its way through handleIPv4FromLXC.
 type egress struct {
 	ip      header.IPv4
-	dst     uint32  // destination identity
-	tunnel  [4]byte // tunnel endpoint from the ipcache, or zero
+	dst     uint32          // destination identity
+	tunnel  [4]byte         // tunnel endpoint from the ipcache, or zero
 	ct      *maps.CTBuffer4 // the connection found
 	lb      ctState         // chosen by the load balancer
 	status  code.Ret

@@ -42,8 +42,7 @@ type ctState struct {
 
 const ctStateBits = maps.CTLBLoopback | maps.CTNodePort | maps.CTProxyRedirect | maps.CTDSR
 
-func (s *ctState) loopback() bool      { return s.bits&maps.CTLBLoopback != 0 }
-func (s *ctState) proxyRedirect() bool { return s.bits&maps.CTProxyRedirect != 0 }
+func (s *ctState) loopback() bool { return s.bits&maps.CTLBLoopback != 0 }
 
 // getCTMap4 is the map of the tuple's protocol.
 //
@@ -164,15 +163,8 @@ func ctExtractICMP(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKey, f *ct
 // ipv4CTTupleReverse makes the tuple that of the opposite direction.
 //
 // C: ipv4_ct_tuple_reverse (lib/conntrack.h).
-<<<<<<< ours
 func ipv4CTTupleReverse(t *maps.CTKey) {
-	t.SAddr, t.DAddr = t.DAddr, t.SAddr
-	t.SPort, t.DPort = t.DPort, t.SPort
-	t.Flags ^= maps.TupleIn
-=======
-func ctTupleReverse(t *maps.CTKey) {
 	t.Reverse()
->>>>>>> theirs
 }
 
 // ctLookupInner looks one tuple up and brings the entry up to date. It returns

@@ -242,11 +242,7 @@ func (o *object) lb4RevNATInner(p *dataplane.Packet, ip header.IPv4, nat *maps.R
 	l4 := l4Offset(ip)
 	var c csumOffset
 	if ip.HasL4Header() {
-<<<<<<< ours
-		c = csumL4OffsetAndFlags(tuple.Proto)
-=======
-		c = csumL4Offset(ct.Tuple.Proto)
->>>>>>> theirs
+		c = csumL4OffsetAndFlags(ct.Tuple.Proto)
 	}
 	if c.off != 0 && nat.Port != [2]byte{} {
 		b := p.Load(l4+header.SrcPort, 2)
