@@ -81,6 +81,7 @@ func (m *machine) observe(e *node.Event) {
 			}
 			f.conv.lost(l)
 		}
+	default:
 	}
 	m.sim.emit(f, m.at, dev, Event{Kind: NodeStep, Node: e})
 }

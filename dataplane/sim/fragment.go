@@ -92,19 +92,19 @@ type fragQueue struct {
 // reassembly puts fragments together for one stack.
 type reassembly struct {
 	sim    *Sim
+	at     Place
 	queues map[fragKey]*fragQueue
-	lose   func(f *frame, r Reason)
 }
 
 // add takes a fragment. It returns the whole packet as a new frame once this is the
 // last piece, else nil.
-func (r *reassembly) add(f *frame) *frame {
+func (r *reassembly) add(f *frame, dev string) *frame {
 	ip := f.ip()
 	k := fragKey{ip.Src(), ip.Dst(), ip.ID(), ip.Protocol()}
 	q := r.queues[k]
 	if q == nil {
 		if len(r.queues) >= maxFragments {
-			r.lose(f, Overflow)
+			r.sim.lose(f, r.at, dev, Overflow)
 			return nil
 		}
 		if r.queues == nil {
@@ -112,27 +112,37 @@ func (r *reassembly) add(f *frame) *frame {
 		}
 		q = &fragQueue{}
 		r.queues[k] = q
-		q.timer = r.sim.after(fragmentTime, func() { r.expire(k, q, FragmentTimeout) })
+		q.timer = r.sim.after(fragmentTime, func() { r.expire(k, q, dev, FragmentTimeout) })
 	}
 	if !q.put(f) {
-		r.lose(f, BadFragment)
-		r.expire(k, q, BadFragment)
+		r.sim.lose(f, r.at, dev, BadFragment)
+		r.expire(k, q, dev, BadFragment)
 		return nil
 	}
 	if q.end == 0 || q.have < q.end {
+		r.sim.emit(f, r.at, dev, Event{Kind: Waiting})
 		return nil
 	}
 	q.timer.stop()
 	delete(r.queues, k)
-	return r.join(q, f)
+	whole := r.join(q, f)
+	if whole == nil {
+		r.expire(k, q, dev, BadFragment)
+		return nil
+	}
+	for _, p := range q.pieces {
+		r.sim.emit(p, r.at, dev, Event{Kind: Joined})
+	}
+	r.sim.emit(whole, r.at, dev, Event{Kind: Reassembled})
+	return whole
 }
 
 // expire gives a packet up.
-func (r *reassembly) expire(k fragKey, q *fragQueue, why Reason) {
+func (r *reassembly) expire(k fragKey, q *fragQueue, dev string, why Reason) {
 	q.timer.stop()
 	delete(r.queues, k)
 	for _, f := range q.pieces {
-		r.lose(f, why)
+		r.sim.lose(f, r.at, dev, why)
 	}
 }
 
@@ -178,14 +188,12 @@ func (q *fragQueue) put(f *frame) bool {
 	return true
 }
 
-// join makes the whole packet, with the header of the first fragment.
+// join makes the whole packet, with the header of the first fragment; nil if it is
+// too long for one.
 func (r *reassembly) join(q *fragQueue, last *frame) *frame {
 	first := q.pieces[0]
 	n := first.ip().HeaderLen()
 	if n+q.end > maxPacket {
-		for _, f := range q.pieces {
-			r.lose(f, BadFragment)
-		}
 		return nil
 	}
 	b := make([]byte, 0, header.EthernetSize+n+q.end)

@@ -40,11 +40,10 @@ func (m *machine) receive(d *node.Device, f *frame) {
 		return
 	}
 	if f.ip().IsFragment() {
-		whole := m.frags.add(f)
+		whole := m.frags.add(f, d.Name)
 		if whole == nil {
 			return
 		}
-		m.sim.emit(whole, m.at, d.Name, Event{Kind: Reassembled})
 		f = whole
 	}
 	if d == m.eth0 && m.isTunnel(f) {
@@ -154,13 +153,12 @@ func (m *machine) output(f *frame) {
 // encryption, decryption, proxy, 0x800, identity.
 func exemptFromHostMark(mark uint32) bool {
 	const encrypt, decrypt, reserved = 0xe00, 0xd00, 0x800
-	switch magic := mark & markMagic; {
-	case magic == encrypt, magic == decrypt, magic == markIdentity:
+	switch mark & markMagic {
+	case encrypt, decrypt, markIdentity:
 		return true
-	default:
-		pair := mark & markProxies
-		return pair == markProxy || pair == reserved
 	}
+	pair := mark & markProxies
+	return pair == markProxy || pair == reserved
 }
 
 // postrouting is the last rules before a device.

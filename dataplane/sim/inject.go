@@ -6,7 +6,6 @@ import (
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/header"
 	"github.com/hooklab/hooklab/dataplane/node"
-	"github.com/hooklab/hooklab/tunnel"
 )
 
 // Point is where a frame is put in. One of Pod, Node and External is set.
@@ -40,7 +39,7 @@ func (s *Sim) Inject(at Point, frame []byte) (*Conversation, error) {
 	if len(frame) > maxFrame {
 		return nil, fmt.Errorf("inject %d bytes, at most %d: %w", len(frame), maxFrame, ErrMessage)
 	}
-	enter, err := s.entrance(at)
+	where, dev, enter, err := s.entrance(at)
 	if err != nil {
 		return nil, fmt.Errorf("inject: %w", err)
 	}
@@ -50,13 +49,14 @@ func (s *Sim) Inject(at Point, frame []byte) (*Conversation, error) {
 	c.result.Sent = 1
 	s.after(0, func() {
 		c.finished = true // what follows makes the outcome
+		s.emit(f, where, dev, Event{Kind: Sent})
 		enter(f)
 	})
 	return c, nil
 }
 
 // entrance finds the point.
-func (s *Sim) entrance(at Point) (func(f *frame), error) {
+func (s *Sim) entrance(at Point) (where Place, dev string, enter func(f *frame), err error) {
 	switch {
 	case at.Pod != "":
 		o, err := s.find(at.Pod)
@@ -64,40 +64,36 @@ func (s *Sim) entrance(at Point) (func(f *frame), error) {
 			err = fmt.Errorf("%s is no pod with an eth0: %w", at.Pod, ErrName)
 		}
 		if err != nil {
-			return nil, err
+			return where, "", nil, err
 		}
+		enter = o.pod.transmit
 		if at.Receive {
-			return o.pod.arrive, nil
+			enter = o.pod.arrive
 		}
-		return func(f *frame) {
-			s.emit(f, o.pod.at, deviceEth0, Event{Kind: Sent})
-			o.pod.transmit(f)
-		}, nil
+		return o.pod.at, deviceEth0, enter, nil
 	case at.Node != "":
-		return s.nodeEntrance(at)
-	case at.External == "gateway":
-		return func(f *frame) { s.gateway.inject(f) }, nil
-	case at.External != "":
-		x := s.external(at.External)
-		if x == nil || !x.onUnderlay {
-			return nil, fmt.Errorf("no external host %s on the underlay: %w", at.External, ErrName)
+		m := s.machines[at.Node]
+		if m == nil {
+			return where, "", nil, fmt.Errorf("node %s: %w", at.Node, ErrName)
 		}
-		return x.inject, nil
+		enter, err = m.entrance(at)
+		return m.at, at.Device, enter, err
+	case at.External != "":
+		x := s.gateway
+		if at.External != AtGateway.String() {
+			x = s.external(at.External)
+		}
+		if x == nil || !x.onUnderlay {
+			return where, "", nil, fmt.Errorf("no external host %s on the underlay: %w", at.External, ErrName)
+		}
+		return x.at, deviceEth0, func(f *frame) { s.underlay.carry(x.at, f) }, nil
 	}
-	return nil, fmt.Errorf("neither pod, node nor external host: %w", ErrName)
+	return where, "", nil, fmt.Errorf("neither pod, node nor external host: %w", ErrName)
 }
 
-// inject puts a frame on the underlay as it is.
-func (x *station) inject(f *frame) {
-	x.sim.emit(f, x.at, deviceEth0, Event{Kind: Sent})
-	x.sim.underlay.carry(x.at, f)
-}
-
-func (s *Sim) nodeEntrance(at Point) (func(f *frame), error) {
-	m := s.machines[at.Node]
-	if m == nil {
-		return nil, fmt.Errorf("node %s: %w", at.Node, ErrName)
-	}
+// entrance finds one of the node's devices.
+func (m *machine) entrance(at Point) (func(f *frame), error) {
+	s := m.sim
 	if at.Device == deviceEth0 {
 		if at.Egress {
 			return func(f *frame) { s.underlay.carry(m.at, f) }, nil
@@ -113,20 +109,16 @@ func (s *Sim) nodeEntrance(at Point) (func(f *frame), error) {
 	if ifindex == 0 {
 		return nil, fmt.Errorf("node %s has no device %s: %w", at.Node, at.Device, ErrName)
 	}
-	vxlan := at.Device == node.VXLAN.String()
 	return func(f *frame) {
 		if !m.ready(f) {
 			return
 		}
 		m.enter(f, func(p *dataplane.Packet) error {
-			p.Hash = tunnel.FlowHash(p.Data)
 			switch {
 			case at.Egress:
-				if vxlan {
-					p.TunnelOut = at.Tunnel
-				}
+				p.TunnelOut = at.Tunnel
 				return m.node.Transmit(ifindex, p)
-			case vxlan:
+			case at.Device == node.VXLAN.String():
 				p.TunnelIn = at.Tunnel
 			}
 			return m.node.Receive(ifindex, p)

@@ -45,7 +45,7 @@ func newMachine(s *Sim, n cluster.Node) *machine {
 	m.eth0 = &node.Device{Name: deviceEth0, Ifindex: 2, MAC: n.MAC, MTU: s.mtu, Kind: node.Uplink}
 	m.lo = &node.Device{Name: "lo", Ifindex: 1, MTU: 65536}
 	m.stack = stack{sim: s, out: m}
-	m.frags = reassembly{sim: s, lose: func(f *frame, r Reason) { m.lose(f, deviceEth0, r) }}
+	m.frags = reassembly{sim: s, at: m.at}
 	m.flows = conntrack{sim: s}
 	m.arp = neighbours{sim: s}
 	return m

@@ -11,8 +11,8 @@ import (
 type Kind uint8
 
 // Kinds of events. A frame begins with Sent, Encapsulated, Decapsulated, Fragmented or
-// Reassembled and ends with Received, Left, Lost, with a node's EventLost, or with the
-// beginning of the frame that it became.
+// Reassembled and ends with Received, Joined, Left, Lost, with a node's EventLost, or
+// with the beginning of a frame that is another form of it.
 const (
 	// Sent is a frame made by a socket, or by a stack on nobody's behalf (ARP, echo
 	// replies, ICMP errors, resets).
@@ -22,7 +22,8 @@ const (
 	// say the same through NodeStep.
 	Out
 	In
-	// Waiting is a frame that waits for its next hop's Ethernet address.
+	// Waiting is a frame that waits: for its next hop's Ethernet address, or a
+	// fragment for the others.
 	Waiting
 	// NodeStep is a node.Event, in Node.
 	NodeStep
@@ -45,9 +46,10 @@ const (
 	// out of a parent; Outer has the outer header.
 	Encapsulated
 	Decapsulated
-	// Fragmented is a piece of its parent, Reassembled the whole of which the parent
-	// was the last piece.
+	// Fragmented is a piece of its parent. Joined is a piece whose packet is complete,
+	// and Reassembled the whole, of which the parent was the last piece to come.
 	Fragmented
+	Joined
 	Reassembled
 	// Received is a frame that a socket took, or a stack for nobody in particular
 	// (an echo request, an ARP message).
@@ -61,7 +63,7 @@ const (
 var kindText = [...]string{
 	Sent: "sent", Out: "out", In: "in", Waiting: "waiting", NodeStep: "node", Notified: "notified", Tracked: "tracked",
 	Routed: "routed", Resolved: "resolved", Forwarded: "forwarded", Marked: "marked", Translated: "translated",
-	Encapsulated: "encapsulated", Decapsulated: "decapsulated", Fragmented: "fragmented", Reassembled: "reassembled",
+	Encapsulated: "encapsulated", Decapsulated: "decapsulated", Fragmented: "fragmented", Joined: "joined", Reassembled: "reassembled",
 	Received: "received", Left: "left", Lost: "lost",
 }
 

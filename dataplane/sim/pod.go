@@ -26,14 +26,14 @@ type pod struct {
 func newPod(m *machine, name string, e cluster.Endpoint) *pod {
 	p := &pod{machine: m, at: Place{Kind: AtPod, Name: name}, endpoint: e, ip: e.IP.As4()}
 	p.stack = stack{sim: m.sim, out: p}
-	p.frags = reassembly{sim: m.sim, lose: p.lose}
+	p.frags = reassembly{sim: m.sim, at: p.at}
 	p.arp = neighbours{sim: m.sim}
 	return p
 }
 
 func (p *pod) place() Place                   { return p.at }
 func (p *pod) source([4]byte) ([4]byte, bool) { return p.ip, true }
-func (p *pod) lose(f *frame, r Reason)        { p.machine.sim.lose(f, p.at, "eth0", r) }
+func (p *pod) lose(f *frame, r Reason)        { p.machine.sim.lose(f, p.at, deviceEth0, r) }
 
 // mtu is that of the default route, which leaves room for the tunnel.
 func (p *pod) mtu([4]byte) int { return p.machine.sim.mtu - tunnel.Overhead }
@@ -60,7 +60,7 @@ func (p *pod) output(f *frame) {
 	case dontFragment(ip):
 		p.lose(f, TooBig)
 	default:
-		s.sendPieces(f, p.at, "eth0", mtu, p.toGateway)
+		s.sendPieces(f, p.at, deviceEth0, mtu, p.toGateway)
 	}
 }
 
@@ -79,11 +79,11 @@ func (p *pod) toGateway(f *frame) {
 		return
 	}
 	p.arp.wait(f, gw, waiting{
-		at: p.at, dev: "eth0", send: p.toGateway,
+		at: p.at, dev: deviceEth0, send: p.toGateway,
 		ask: func() {
 			a := buildARP(header.ARPRequest, p.endpoint.MAC, header.BroadcastMAC(), p.ip, [6]byte{}, gw)
 			q := p.machine.sim.derive(f, Asking, a)
-			p.machine.sim.emit(q, p.at, "eth0", Event{Kind: Sent})
+			p.machine.sim.emit(q, p.at, deviceEth0, Event{Kind: Sent})
 			p.transmit(q)
 		},
 		fail: func(f *frame) { p.lose(f, NoNeighbour) },
@@ -93,7 +93,7 @@ func (p *pod) toGateway(f *frame) {
 // transmit puts a frame on the pod's wire.
 func (p *pod) transmit(f *frame) {
 	s := p.machine.sim
-	s.emit(f, p.at, "eth0", Event{Kind: Out})
+	s.emit(f, p.at, deviceEth0, Event{Kind: Out})
 	s.after(wireTime, func() { p.machine.fromPod(p, f) })
 }
 
@@ -102,7 +102,7 @@ func (p *pod) arrive(f *frame) {
 	s := p.machine.sim
 	f.mark, f.iif, f.flow = 0, 0, nil
 	f.receivedBy(p.endpoint.MAC)
-	s.emit(f, p.at, "eth0", Event{Kind: In})
+	s.emit(f, p.at, deviceEth0, Event{Kind: In})
 	switch {
 	case f.pktType == dataplane.PacketOtherHost:
 		p.lose(f, OtherHost)
@@ -120,8 +120,7 @@ func (p *pod) arrive(f *frame) {
 	case ip.Dst() != p.ip:
 		p.lose(f, NotLocal)
 	case ip.IsFragment():
-		if whole := p.frags.add(f); whole != nil {
-			s.emit(whole, p.at, "eth0", Event{Kind: Reassembled})
+		if whole := p.frags.add(f, deviceEth0); whole != nil {
 			p.stack.input(whole)
 		}
 	default:
@@ -137,10 +136,10 @@ func (p *pod) arpInput(f *frame) {
 		p.lose(f, NeighbourIgnored)
 		return
 	}
-	s.emit(f, p.at, "eth0", Event{Kind: Received})
+	s.emit(f, p.at, deviceEth0, Event{Kind: Received})
 	if a.Op() == header.ARPRequest {
 		r := s.derive(f, Answer, buildARP(header.ARPReply, p.endpoint.MAC, a.SenderMAC(), p.ip, a.SenderMAC(), a.SenderIP()))
-		s.emit(r, p.at, "eth0", Event{Kind: Sent})
+		s.emit(r, p.at, deviceEth0, Event{Kind: Sent})
 		if r.depth > maxDepth {
 			p.lose(r, Endless)
 			return
@@ -149,7 +148,7 @@ func (p *pod) arpInput(f *frame) {
 		return
 	}
 	p.arp.learn(a.SenderIP(), a.SenderMAC(), func(f *frame) {
-		s.emit(f, p.at, "eth0", Event{Kind: Resolved, MAC: a.SenderMAC()})
+		s.emit(f, p.at, deviceEth0, Event{Kind: Resolved, MAC: a.SenderMAC()})
 	})
 }
 

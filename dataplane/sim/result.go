@@ -86,7 +86,6 @@ type Conversation struct {
 	id       uint64
 	from     *stack // nil: injected
 	result   Result
-	awaiting int  // answers still to come
 	finished bool // by its socket or its time
 	timer    *timer
 	clean    func() // what ends with the conversation

@@ -91,7 +91,7 @@ type packet struct {
 }
 
 // send makes a packet and hands it to the outlet. The parent is nil for Original.
-func (st *stack) send(conv *Conversation, parent *frame, how Relation, p packet) *frame {
+func (st *stack) send(conv *Conversation, parent *frame, how Relation, p packet) {
 	st.nextID++
 	ttl := p.ttl
 	if ttl == 0 {
@@ -108,10 +108,9 @@ func (st *stack) send(conv *Conversation, parent *frame, how Relation, p packet)
 	st.sim.emit(f, st.out.place(), "", Event{Kind: Sent})
 	if f.depth > maxDepth {
 		st.lose(f, Endless)
-		return f
+		return
 	}
 	st.out.output(f)
-	return f
 }
 
 func (st *stack) lose(f *frame, r Reason) { st.sim.lose(f, st.out.place(), "", r) }

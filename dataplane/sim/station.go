@@ -32,15 +32,18 @@ func newStation(s *Sim, kind PlaceKind, name string, ip [4]byte) *station {
 	x.mac = [6]byte{0x02, 0x00, ip[0], ip[1], ip[2], ip[3]}
 	x.onUnderlay = kind == AtGateway
 	x.stack = stack{sim: s, out: x}
-	x.frags = reassembly{sim: s, lose: func(f *frame, r Reason) { s.lose(f, x.at, "eth0", r) }}
+	x.frags = reassembly{sim: s, at: x.at}
 	return x
 }
 
 func (x *station) place() Place                   { return x.at }
 func (x *station) source([4]byte) ([4]byte, bool) { return x.ip, true }
 func (x *station) owns(ip [4]byte) bool           { return ip == x.ip }
-func (x *station) lose(f *frame, r Reason)        { x.sim.lose(f, x.at, "eth0", r) }
-func (x *station) behind(ip [4]byte) bool         { return !x.sim.settings.Underlay.Contains(addr(ip)) }
+func (x *station) lose(f *frame, r Reason)        { x.sim.lose(f, x.at, deviceEth0, r) }
+
+// behind says that an address is not on the underlay.
+func (x *station) behind(ip [4]byte) bool { return !x.sim.settings.Underlay.Contains(addr(ip)) }
+
 func (x *station) listens(p uint8, _ [4]byte, port uint16) bool {
 	if x.sim.listens(x.at, x.ip, p, port) {
 		return true
@@ -80,7 +83,7 @@ func (x *station) transmit(f *frame) {
 			x.lose(f, TooBig)
 			return
 		}
-		x.sim.sendPieces(f, x.at, "eth0", mtu, x.hand)
+		x.sim.sendPieces(f, x.at, deviceEth0, mtu, x.hand)
 		return
 	}
 	x.hand(f)
@@ -106,7 +109,7 @@ func (x *station) hand(f *frame) {
 	switch {
 	case !x.onUnderlay:
 		f.link(x.mac, s.gateway.mac)
-		s.emit(f, x.at, "eth0", Event{Kind: Out})
+		s.emit(f, x.at, deviceEth0, Event{Kind: Out})
 		s.after(worldTime, func() { s.gateway.arrive(f) })
 		return
 	case toPod && s.opts.RoutePods:
@@ -178,7 +181,7 @@ func (s *Sim) world(ip [4]byte) *station {
 func (x *station) arrive(f *frame) {
 	f.mark, f.iif, f.flow = 0, 0, nil
 	f.receivedBy(x.mac)
-	x.sim.emit(f, x.at, "eth0", Event{Kind: In, Outer: outerHeader(f.data)})
+	x.sim.emit(f, x.at, deviceEth0, Event{Kind: In, Outer: outerHeader(f.data)})
 	if f.pktType == dataplane.PacketOtherHost {
 		x.lose(f, OtherHost)
 		return
@@ -194,8 +197,7 @@ func (x *station) arrive(f *frame) {
 	case ip.Dst() != x.ip:
 		x.lose(f, NotLocal)
 	case ip.IsFragment():
-		if whole := x.frags.add(f); whole != nil {
-			x.sim.emit(whole, x.at, "eth0", Event{Kind: Reassembled})
+		if whole := x.frags.add(f, deviceEth0); whole != nil {
 			x.stack.input(whole)
 		}
 	default:
@@ -219,7 +221,7 @@ func (x *station) forward(f *frame) {
 		x.stack.sendICMPError(f, header.ICMPUnreachable, header.ICMPFragNeeded, mtu)
 	default:
 		decrementTTL(ip)
-		x.sim.emit(f, x.at, "eth0", Event{Kind: Forwarded, TTL: [2]uint8{ttl, ttl - 1}})
+		x.sim.emit(f, x.at, deviceEth0, Event{Kind: Forwarded, TTL: [2]uint8{ttl, ttl - 1}})
 		x.transmit(f)
 	}
 }

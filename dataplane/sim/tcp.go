@@ -134,9 +134,9 @@ func (st *stack) reset(f *frame, k socketKey, g segment) {
 }
 
 // sendTCP sends a segment; p has what the sender chooses of the IP header.
-func (st *stack) sendTCP(conv *Conversation, parent *frame, how Relation, k socketKey, g segment, p packet) *frame {
+func (st *stack) sendTCP(conv *Conversation, parent *frame, how Relation, k socketKey, g segment, p packet) {
 	p.src, p.dst, p.proto, p.df, p.payload = k.local, k.remote, header.ProtoTCP, true, buildTCP(k, g)
-	return st.send(conv, parent, how, p)
+	st.send(conv, parent, how, p)
 }
 
 // advertisedMSS is what a stack can take from dst in one segment.

@@ -33,7 +33,7 @@ func (u *underlay) neighbour(ip [4]byte) ([6]byte, bool) {
 // carry takes a frame from a station's eth0 to the one that it is addressed to.
 func (u *underlay) carry(from Place, f *frame) {
 	s := u.sim
-	s.emit(f, from, "eth0", Event{Kind: Out, Outer: outerHeader(f.data)})
+	s.emit(f, from, deviceEth0, Event{Kind: Out, Outer: outerHeader(f.data)})
 	at := Place{Kind: AtUnderlay}
 	e := f.eth()
 	if e == nil {

@@ -57,23 +57,23 @@ type world struct {
 }
 
 // newWorld simulates the lab with a line of its settings, "profile: article".
-func newWorld(t testing.TB, settings string, change func(o *sim.Options)) *world {
-	t.Helper()
+func newWorld(tb testing.TB, settings string, change func(o *sim.Options)) *world {
+	tb.Helper()
 	c, err := cluster.Load(cluster.Source{Name: "lab.yaml", Data: fmt.Appendf(nil, lab, settings)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	w := &world{t: t, cluster: c}
+	w := &world{t: tb, cluster: c}
 	o := sim.Options{Engine: engine, Observer: w.see, Notifications: 64}
 	if change != nil {
 		change(&o)
 	}
 	if w.Sim, err = sim.New(c, o); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := w.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return w
@@ -130,6 +130,7 @@ func describe(e *sim.Event) string {
 		s += fmt.Sprintf(" by %s: %+v", e.Actor, *e.NAT)
 	case sim.Lost:
 		s += " " + e.Reason.String()
+	default:
 	}
 	if e.Outer != nil {
 		s += fmt.Sprintf(" %+v", *e.Outer)
@@ -139,7 +140,7 @@ func describe(e *sim.Event) string {
 
 // tapOf is what a packet socket would show: device, direction, TTL, addresses.
 func tapOf(e *sim.Event) string {
-	dir := ""
+	var dir string
 	switch {
 	case e.Kind == sim.Out, e.Kind == sim.NodeStep && e.Node.Kind == node.EventOut:
 		dir = "out"
@@ -171,4 +172,11 @@ func noARP(taps []string) []string {
 		}
 	}
 	return out
+}
+
+const terminating = cluster.Terminating
+
+// pod is a pod with a label app.
+func pod(name, node, app string) cluster.Pod {
+	return cluster.Pod{Name: name, Node: node, Labels: map[string]string{"app": app}}
 }
