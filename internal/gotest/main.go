@@ -23,7 +23,11 @@ func main() {
 		os.Exit(1)
 	}
 	r.close()
-	if r.failed > 0 || *noSkips && len(r.skips) > 0 {
+	if *noSkips && len(r.skips) > 0 {
+		fmt.Fprintln(os.Stderr, "gotest: nothing may be skipped here")
+		os.Exit(1)
+	}
+	if r.failed > 0 {
 		os.Exit(1)
 	}
 }
