@@ -14,6 +14,15 @@ func view[T any](p *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(p)), n)[:n:n]
 }
 
+// Bytes returns the bytes of a key or value of this package as they are in a kernel map, nil for nil. It is the live
+// memory, not a copy.
+func Bytes[T any](p *T) []byte {
+	if p == nil {
+		return nil
+	}
+	return view(p)
+}
+
 // decode reads a T from exactly as many bytes as it has; b needs no alignment.
 func decode[T any](b []byte) (v T, ok bool) {
 	w := view(&v)

@@ -176,6 +176,7 @@ func (o *object) ctLookupInner(p *dataplane.Packet, tuple *maps.CTKey, f *ctFlow
 		defer p.Trace.Leave(p.Trace.Enter(trace.CTLookupInner), &ret)
 	}
 	entry := f.m.Ref(tuple)
+	traceLookup(p, ctTraceMap(tuple.Proto), 0, tuple, entry)
 	syn := f.tcpFlags&header.TCPSYN != 0
 	if entry == nil || f.dir == ctService && syn && ctEntryClosing(entry) && o.ctEntryExpiredRebalance(entry) {
 		f.monitor = monitorAlways
@@ -327,8 +328,8 @@ func (o *object) ctCreate4(p *dataplane.Packet, related *maps.LRU[maps.CTKey, ma
 	ctAccount(&e, dir, len(p.Data))
 
 	m := o.getCTMap4(tuple.Proto)
-	if m.Set(tuple, &e, maps.Any) != nil {
-		return code.DropCTCreateFailed
+	if ret := ctSet(p, m, tuple, &e); ret.IsErr() {
+		return ret
 	}
 	if state.loopback() && state.addr != [4]byte{} {
 		k := *tuple
@@ -338,16 +339,26 @@ func (o *object) ctCreate4(p *dataplane.Packet, related *maps.LRU[maps.CTKey, ma
 		} else {
 			k.SAddr, k.DAddr = state.svcAddr, state.addr
 		}
-		if m.Set(&k, &e, maps.Any) != nil {
-			return code.DropCTCreateFailed
+		if ret := ctSet(p, m, &k, &e); ret.IsErr() {
+			return ret
 		}
 	}
 	if related != nil {
 		k := maps.CTKey{DAddr: tuple.DAddr, SAddr: tuple.SAddr, Proto: header.ProtoICMP, Flags: tuple.Flags | maps.TupleRelated}
 		e.Flags |= maps.CTSeenNonSyn
-		if related.Set(&k, &e, maps.Any) != nil {
-			return code.DropCTCreateFailed
+		if ret := ctSet(p, related, &k, &e); ret.IsErr() {
+			return ret
 		}
+	}
+	return code.OK
+}
+
+// ctSet writes one entry.
+func ctSet(p *dataplane.Packet, m *maps.LRU[maps.CTKey, maps.CTEntry], k *maps.CTKey, e *maps.CTEntry) code.Ret {
+	err := m.Set(k, e, maps.Any)
+	traceUpdate(p, ctTraceMap(k.Proto), k, e, err)
+	if err != nil {
+		return code.DropCTCreateFailed
 	}
 	return code.OK
 }

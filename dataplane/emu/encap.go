@@ -26,7 +26,7 @@ func (o *object) encapAndRedirectLXC(p *dataplane.Packet, endpoint, dst [4]byte,
 	if endpoint != [4]byte{} {
 		return o.encapAndRedirectWithNodeIDInner(p, endpoint, n)
 	}
-	t := o.lookupTunnel(dst)
+	t := o.lookupTunnel(p, dst)
 	if t == nil {
 		return code.DropNoTunnel
 	}
@@ -40,7 +40,7 @@ func (o *object) encapAndRedirectNetdev(p *dataplane.Packet, dst [4]byte, n *enc
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.EncapAndRedirectNetdev), &ret)
 	}
-	t := o.lookupTunnel(dst)
+	t := o.lookupTunnel(p, dst)
 	if t == nil {
 		return code.DropNoTunnel
 	}
@@ -89,10 +89,12 @@ func (o *object) encapWithNodeIDInner(p *dataplane.Packet, endpoint [4]byte, n *
 }
 
 // lookupTunnel finds the node of a pod CIDR in cilium_tunnel_map.
-func (o *object) lookupTunnel(dst [4]byte) *maps.TunnelEndpoint {
+func (o *object) lookupTunnel(p *dataplane.Packet, dst [4]byte) *maps.TunnelEndpoint {
 	key := maps.TunnelKey{Family: maps.FamilyIPv4}
 	for i := range dst {
 		key.IP[i] = dst[i] & o.cfg.PodCIDRMask[i]
 	}
-	return o.e.maps.Tunnel.Ref(&key)
+	t := o.e.maps.Tunnel.Ref(&key)
+	traceLookup(p, trace.MapTunnel, 0, &key, t)
+	return t
 }

@@ -143,6 +143,9 @@ func (e *Engine) Run(h dataplane.Hook, p *dataplane.Packet, env *dataplane.Env) 
 		return dataplane.Verdict{}, fmt.Errorf("run %s on ifindex %d: not loaded", h.Prog, h.Ifindex)
 	}
 	e.env, e.verdict, e.tailLeft = env, dataplane.Verdict{}, maxTailCalls
+	if p.Trace != nil {
+		p.Trace.Watch(p.Data, &p.Mark)
+	}
 	ret := s.run(p)
 	for ret == tailCalled {
 		ret = e.next.run(p)

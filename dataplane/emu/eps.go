@@ -14,7 +14,9 @@ func (o *object) lookupIP4Endpoint(p *dataplane.Packet, ip [4]byte) *maps.Endpoi
 		defer p.Trace.Leave(p.Trace.Enter(trace.LookupIP4Endpoint), nil)
 	}
 	key := maps.NewEndpointKey(ip)
-	return o.e.maps.LXC.Ref(&key)
+	ep := o.e.maps.LXC.Ref(&key)
+	traceLookup(p, trace.MapLXC, 0, &key, ep)
+	return ep
 }
 
 // ipcacheLookup4 finds the longest prefix of an address in cilium_ipcache.
@@ -25,5 +27,7 @@ func (o *object) ipcacheLookup4(p *dataplane.Packet, ip [4]byte) *maps.RemoteEnd
 		defer p.Trace.Leave(p.Trace.Enter(trace.IPCacheLookup4), nil)
 	}
 	key := maps.NewIPCacheKey(ip, 32)
-	return o.e.maps.IPCache.Ref(&key)
+	info := o.e.maps.IPCache.Ref(&key)
+	traceLookup(p, trace.MapIPCache, 0, &key, info)
+	return info
 }

@@ -42,7 +42,7 @@ func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, di
 	if fragment {
 		o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragPacket)
 		if !ip.HasL4Header() {
-			return o.ipv4FragGetL4Ports(ip)
+			return o.ipv4FragGetL4Ports(p, ip)
 		}
 	}
 	b := p.Load(l4Offset(ip), header.PortsSize)
@@ -52,7 +52,9 @@ func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, di
 	ports = maps.NewFragPorts([4]byte(b))
 	if fragment {
 		key := fragKey(ip)
-		if o.e.maps.Frags.Set(&key, &ports, maps.Any) != nil {
+		err := o.e.maps.Frags.Set(&key, &ports, maps.Any)
+		traceUpdate(p, trace.MapFrags, &key, &ports, err)
+		if err != nil {
 			o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragUpdate)
 		}
 	}
@@ -62,9 +64,10 @@ func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, di
 // ipv4FragGetL4Ports finds what the first fragment of a datagram left.
 //
 // C: ipv4_frag_get_l4ports (lib/ipv4.h).
-func (o *object) ipv4FragGetL4Ports(ip header.IPv4) (maps.FragPorts, code.Ret) {
+func (o *object) ipv4FragGetL4Ports(p *dataplane.Packet, ip header.IPv4) (maps.FragPorts, code.Ret) {
 	key := fragKey(ip)
 	ports := o.e.maps.Frags.Ref(&key)
+	traceLookup(p, trace.MapFrags, 0, &key, ports)
 	if ports == nil {
 		return maps.FragPorts{}, code.DropFragNotFound
 	}

@@ -36,24 +36,30 @@ func (o *object) lb4LookupService(p *dataplane.Packet, key *maps.LB4Key) *maps.L
 		defer p.Trace.Leave(p.Trace.Enter(trace.LB4LookupService), nil)
 	}
 	key.BackendSlot = 0
-	return o.e.maps.Services.Ref(key)
+	svc := o.e.maps.Services.Ref(key)
+	traceLookup(p, trace.MapServices, 0, key, svc)
+	return svc
 }
 
 // lb4SelectBackendID draws one of the service's slots, of which there is at least
 // one; 0 means that the slot is missing.
 //
 // C: lb4_select_backend_id (lib/lb.h).
-func (o *object) lb4SelectBackendID(key *maps.LB4Key, svc *maps.LB4Service) uint32 {
+func (o *object) lb4SelectBackendID(p *dataplane.Packet, key *maps.LB4Key, svc *maps.LB4Service) uint32 {
 	key.BackendSlot = uint16(o.e.env.NextRand()%uint32(svc.Count)) + 1
 	slot := o.e.maps.Services.Ref(key)
+	traceLookup(p, trace.MapServices, 0, key, slot)
 	if slot == nil {
 		return 0
 	}
 	return slot.BackendID
 }
 
-func (o *object) lb4LookupBackend(id uint32) *maps.LB4Backend {
-	return o.e.maps.Backends.Ref(&maps.LB4BackendKey{ID: id})
+func (o *object) lb4LookupBackend(p *dataplane.Packet, id uint32) *maps.LB4Backend {
+	key := maps.LB4BackendKey{ID: id}
+	backend := o.e.maps.Backends.Ref(&key)
+	traceLookup(p, trace.MapBackends, 0, &key, backend)
+	return backend
 }
 
 // lb4Local chooses the backend of a packet to a service, or keeps the one that
@@ -94,8 +100,8 @@ func (o *object) lb4Local(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key,
 
 // lb4NewFlow chooses a backend for a new flow and writes its service entry.
 func (o *object) lb4NewFlow(p *dataplane.Packet, key *maps.LB4Key, svc *maps.LB4Service, tuple *maps.CTKey, state *ctState) *maps.LB4Backend {
-	id := o.lb4SelectBackendID(key, svc)
-	backend := o.lb4LookupBackend(id)
+	id := o.lb4SelectBackendID(p, key, svc)
+	backend := o.lb4LookupBackend(p, id)
 	if backend == nil {
 		return nil
 	}
@@ -115,7 +121,7 @@ func (o *object) lb4KnownFlow(p *dataplane.Packet, key *maps.LB4Key, svc *maps.L
 		o.ctUpdateRevNATIndex(tuple, state.revNAT)
 	}
 	if state.revNAT != svc.RevNAT {
-		state.backendID = o.lb4SelectBackendID(key, svc)
+		state.backendID = o.lb4SelectBackendID(p, key, svc)
 		if state.backendID == 0 {
 			return nil
 		}
@@ -123,7 +129,7 @@ func (o *object) lb4KnownFlow(p *dataplane.Packet, key *maps.LB4Key, svc *maps.L
 		state.revNAT = svc.RevNAT
 		o.ctUpdateRevNATIndex(tuple, state.revNAT)
 	}
-	backend := o.lb4LookupBackend(state.backendID)
+	backend := o.lb4LookupBackend(p, state.backendID)
 	if backend != nil && (backend.State == maps.BackendActive || !state.syn) {
 		return backend
 	}
@@ -131,8 +137,8 @@ func (o *object) lb4KnownFlow(p *dataplane.Packet, key *maps.LB4Key, svc *maps.L
 	if svc == nil {
 		return nil
 	}
-	state.backendID = o.lb4SelectBackendID(key, svc)
-	if backend = o.lb4LookupBackend(state.backendID); backend != nil {
+	state.backendID = o.lb4SelectBackendID(p, key, svc)
+	if backend = o.lb4LookupBackend(p, state.backendID); backend != nil {
 		o.ctUpdateBackendID(tuple, state.backendID)
 	}
 	return backend
@@ -224,7 +230,9 @@ func (o *object) lb4RevNAT(p *dataplane.Packet, ip header.IPv4, ct *maps.CTBuffe
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.LB4RevNAT), &ret)
 	}
-	nat := o.e.maps.RevNAT.Ref(&maps.RevNATKey{ID: ct.RevNAT})
+	key := maps.RevNATKey{ID: ct.RevNAT}
+	nat := o.e.maps.RevNAT.Ref(&key)
+	traceLookup(p, trace.MapRevNAT, 0, &key, nat)
 	if nat == nil {
 		return code.OK
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/code"
+	"github.com/hooklab/hooklab/dataplane/trace"
 	"github.com/hooklab/hooklab/maps"
 )
 
@@ -162,14 +163,14 @@ func (o *object) addCalls(name string) error {
 //
 // C: ep_tail_call (lib/tailcall.h).
 func (o *object) epTailCall(p *dataplane.Packet, slot uint32) bool {
-	return o.e.tailCall(p, o.calls, slot)
+	return o.e.tailCall(p, trace.MapCalls, o.calls, slot)
 }
 
-func (e *Engine) tailCall(p *dataplane.Packet, a *maps.ProgArray, slot uint32) bool {
+func (e *Engine) tailCall(p *dataplane.Packet, m trace.Map, a *maps.ProgArray, slot uint32) bool {
 	id, ok := a.Prog(slot)
 	ok = ok && e.tailLeft > 0 && id != 0 && int(id) <= len(e.tails) && e.tails[id-1].run != nil
 	if p.Trace != nil {
-		p.Trace.TailCall(slot, ok)
+		p.Trace.TailCall(m, slot, ok)
 	}
 	if !ok {
 		return false

@@ -66,7 +66,7 @@ func (o *object) policyCanAccessInner(p *dataplane.Packet, a *access) (match cod
 		}
 		dport = [2]byte{0, b[header.ICMPType]}
 	}
-	e, match := o.policyLookup(a, dport)
+	e, match := o.policyLookup(p, a, dport)
 	if e == nil {
 		if p.CB[cbPolicy] != 0 {
 			return match, code.OK
@@ -85,28 +85,34 @@ func (o *object) policyCanAccessInner(p *dataplane.Packet, a *access) (match cod
 }
 
 // policyLookup tries identity and port, port, identity, and neither.
-func (o *object) policyLookup(a *access, dport [2]byte) (*maps.PolicyEntry, code.MatchType) {
+func (o *object) policyLookup(p *dataplane.Packet, a *access, dport [2]byte) (*maps.PolicyEntry, code.MatchType) {
 	var dir uint8
 	if a.egress {
 		dir = 1
 	}
 	key := maps.NewPolicyKey(a.remote, dport, a.proto, dir)
-	if e := o.policy.Ref(&key); e != nil {
+	if e := o.policyRef(p, &key); e != nil {
 		return e, code.MatchL3L4
 	}
 	key = maps.NewPolicyKey(0, dport, a.proto, dir)
-	if e := o.policy.Ref(&key); e != nil {
+	if e := o.policyRef(p, &key); e != nil {
 		return e, code.MatchL4
 	}
 	key = maps.NewPolicyKey(a.remote, [2]byte{}, 0, dir)
-	if e := o.policy.Ref(&key); e != nil {
+	if e := o.policyRef(p, &key); e != nil {
 		return e, code.MatchL3
 	}
 	key = maps.NewPolicyKey(0, [2]byte{}, 0, dir)
-	if e := o.policy.Ref(&key); e != nil {
+	if e := o.policyRef(p, &key); e != nil {
 		return e, code.MatchAll
 	}
 	return nil, code.MatchNone
+}
+
+func (o *object) policyRef(p *dataplane.Packet, key *maps.PolicyKey) *maps.PolicyEntry {
+	e := o.policy.Ref(key)
+	traceLookup(p, trace.MapPolicy, o.source, key, e)
+	return e
 }
 
 // sendPolicyVerdictNotify reports a verdict, if the endpoint's filter asks for

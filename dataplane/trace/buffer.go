@@ -3,7 +3,11 @@
 // functions (Buffer). Records are of fixed size and hold codes, never text.
 package trace
 
-import "github.com/hooklab/hooklab/dataplane/code"
+import (
+	"encoding/binary"
+
+	"github.com/hooklab/hooklab/dataplane/code"
+)
 
 // Kind is what a Step tells.
 type Kind uint8
@@ -12,39 +16,81 @@ type Kind uint8
 const (
 	KindEnter    Kind = iota + 1 // Func was entered
 	KindLeave                    // Func returned Ret
-	KindTailCall                 // slot Slot of a prog array was jumped to; Ret tells a miss
+	KindTailCall                 // slot Slot of prog array Map was jumped to; Ret tells a miss
+	KindLookup                   // Map was asked for a key; an empty value is a miss
+	KindUpdate                   // an entry of Map was created or replaced; an empty value is a refusal
+	KindRewrite                  // packet bytes from offset Slot changed: Key was, Value is
+	KindMark                     // the packet's mark changed: Key was, Value is, little endian
 )
 
 // Step is one thing that happened to a packet.
 type Step struct {
-	Kind  Kind
-	Depth uint8 // calls that were open; a tail call opens none
-	Func  Func
-	Slot  uint32
-	Ret   code.Ret
+	Kind     Kind
+	Depth    uint8 // calls that were open; a tail call opens none
+	Func     Func  // KindEnter, KindLeave
+	Map      Map   // KindTailCall, KindLookup, KindUpdate
+	Endpoint uint16
+	Slot     uint32
+	Ret      code.Ret
+
+	key, value span
 }
+
+// span is a stretch of the buffer's bytes.
+type span struct{ off, n uint32 }
+
+// watched is how much of a packet's head is compared to find what was rewritten:
+// Ethernet, the longest IPv4 header and the L4 header.
+const watched = 128
 
 // Buffer records the steps of one run, in order. It belongs to one goroutine.
 type Buffer struct {
 	steps []Step
+	bytes []byte
 	depth uint8
 	lost  int
+
+	frame []byte // the packet that is watched
+	mark  *uint32
+	head  [watched]byte // its bytes as last seen
+	was   uint32        // its mark as last seen
 }
 
 // NewBuffer makes a buffer for n steps; what comes after them is counted as lost.
-func NewBuffer(n int) *Buffer { return &Buffer{steps: make([]Step, 0, n)} }
+func NewBuffer(n int) *Buffer {
+	return &Buffer{steps: make([]Step, 0, n), bytes: make([]byte, 0, 64*n)}
+}
 
 // Reset forgets all steps and keeps the memory.
-func (b *Buffer) Reset() { b.steps, b.depth, b.lost = b.steps[:0], 0, 0 }
+func (b *Buffer) Reset() {
+	b.steps, b.bytes, b.depth, b.lost = b.steps[:0], b.bytes[:0], 0, 0
+	b.frame, b.mark = nil, nil
+}
+
+// Watch makes the buffer record what changes in a packet and its mark. Both are
+// borrowed until the next Watch or Reset.
+func (b *Buffer) Watch(frame []byte, mark *uint32) {
+	b.frame, b.mark, b.was = frame, mark, *mark
+	copy(b.head[:], frame)
+}
 
 // Steps are the recorded steps, valid until the next Reset.
 func (b *Buffer) Steps() []Step { return b.steps }
+
+// Key is the key that a step's map was asked for, or what was there before; valid
+// until the next Reset.
+func (b *Buffer) Key(s *Step) []byte { return b.bytes[s.key.off:][:s.key.n] }
+
+// Value is the value that a step's map had, or what is there now; valid until the
+// next Reset.
+func (b *Buffer) Value(s *Step) []byte { return b.bytes[s.value.off:][:s.value.n] }
 
 // Lost is how many steps found no room.
 func (b *Buffer) Lost() int { return b.lost }
 
 // Enter records that f was entered and returns f for Leave.
 func (b *Buffer) Enter(f Func) Func {
+	b.look()
 	b.add(Step{Kind: KindEnter, Depth: b.depth, Func: f})
 	b.depth++
 	return f
@@ -56,6 +102,7 @@ func (b *Buffer) Enter(f Func) Func {
 //		defer p.Trace.Leave(p.Trace.Enter(trace.ARPRespond), &ret)
 //	}
 func (b *Buffer) Leave(f Func, ret *code.Ret) {
+	b.look()
 	b.depth--
 	s := Step{Kind: KindLeave, Depth: b.depth, Func: f}
 	if ret != nil {
@@ -64,14 +111,65 @@ func (b *Buffer) Leave(f Func, ret *code.Ret) {
 	b.add(s)
 }
 
-// TailCall records a jump to a slot; hit is false if the slot was empty or the
-// limit of tail calls reached.
-func (b *Buffer) TailCall(slot uint32, hit bool) {
-	s := Step{Kind: KindTailCall, Depth: b.depth, Slot: slot}
+// TailCall records a jump to a slot of a prog array; hit is false if the slot was
+// empty or the limit of tail calls reached.
+func (b *Buffer) TailCall(m Map, slot uint32, hit bool) {
+	b.look()
+	s := Step{Kind: KindTailCall, Depth: b.depth, Map: m, Slot: slot}
 	if !hit {
 		s.Ret = code.DropMissedTailCall
 	}
 	b.add(s)
+}
+
+// Lookup records that a map was asked for a key; a nil value is a miss. endpoint
+// names the endpoint of a map that there is one of for each, and is 0 otherwise.
+func (b *Buffer) Lookup(m Map, endpoint uint16, key, value []byte) {
+	b.add(Step{Kind: KindLookup, Depth: b.depth, Map: m, Endpoint: endpoint, key: b.keep(key), value: b.keep(value)})
+}
+
+// Update records that an entry was created or replaced; a nil value says that the
+// map refused.
+func (b *Buffer) Update(m Map, key, value []byte) {
+	b.add(Step{Kind: KindUpdate, Depth: b.depth, Map: m, key: b.keep(key), value: b.keep(value)})
+}
+
+// look records what has changed in the watched packet.
+func (b *Buffer) look() {
+	if b.mark == nil {
+		return
+	}
+	head := b.frame[:min(len(b.frame), watched)]
+	for i := 0; i < len(head); {
+		if head[i] == b.head[i] {
+			i++
+			continue
+		}
+		end := i + 1
+		for end < len(head) && head[end] != b.head[end] {
+			end++
+		}
+		b.add(Step{Kind: KindRewrite, Depth: b.depth, Slot: uint32(i), key: b.keep(b.head[i:end]), value: b.keep(head[i:end])})
+		copy(b.head[i:end], head[i:end])
+		i = end
+	}
+	if *b.mark != b.was {
+		var was, is [4]byte
+		binary.LittleEndian.PutUint32(was[:], b.was)
+		binary.LittleEndian.PutUint32(is[:], *b.mark)
+		b.add(Step{Kind: KindMark, Depth: b.depth, key: b.keep(was[:]), value: b.keep(is[:])})
+		b.was = *b.mark
+	}
+}
+
+// keep copies bytes into the buffer; without room they are lost with their step.
+func (b *Buffer) keep(p []byte) span {
+	if len(b.bytes)+len(p) > cap(b.bytes) {
+		return span{}
+	}
+	s := span{uint32(len(b.bytes)), uint32(len(p))}
+	b.bytes = append(b.bytes, p...)
+	return s
 }
 
 func (b *Buffer) add(s Step) {

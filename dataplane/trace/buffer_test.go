@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/trace"
@@ -16,17 +17,17 @@ func TestBuffer(t *testing.T) {
 	f := b.Enter(trace.HandleXgress)
 	g := b.Enter(trace.SendTraceNotify)
 	b.Leave(g, nil)
-	b.TailCall(7, true)
-	b.TailCall(6, false)
+	b.TailCall(trace.MapCalls, 7, true)
+	b.TailCall(trace.MapCalls, 6, false)
 	b.Leave(f, &ret) // the sixth
 	want := []trace.Step{
 		{Kind: trace.KindEnter, Depth: 0, Func: trace.HandleXgress},
 		{Kind: trace.KindEnter, Depth: 1, Func: trace.SendTraceNotify},
 		{Kind: trace.KindLeave, Depth: 1, Func: trace.SendTraceNotify},
-		{Kind: trace.KindTailCall, Depth: 1, Slot: 7},
-		{Kind: trace.KindTailCall, Depth: 1, Slot: 6, Ret: code.DropMissedTailCall},
+		{Kind: trace.KindTailCall, Depth: 1, Map: trace.MapCalls, Slot: 7},
+		{Kind: trace.KindTailCall, Depth: 1, Map: trace.MapCalls, Slot: 6, Ret: code.DropMissedTailCall},
 	}
-	if d := cmp.Diff(want, b.Steps()); d != "" {
+	if d := cmp.Diff(want, b.Steps(), cmpopts.IgnoreUnexported(trace.Step{})); d != "" {
 		t.Errorf("steps differ (-want +got):\n%s", d)
 	}
 	if got := b.Lost(); got != 1 {
@@ -42,7 +43,7 @@ func TestBuffer(t *testing.T) {
 	want = []trace.Step{
 		{Kind: trace.KindEnter, Func: trace.ARPRespond}, {Kind: trace.KindLeave, Func: trace.ARPRespond, Ret: code.Redirect},
 	}
-	if d := cmp.Diff(want, b.Steps()); d != "" {
+	if d := cmp.Diff(want, b.Steps(), cmpopts.IgnoreUnexported(trace.Step{})); d != "" {
 		t.Errorf("steps after Reset differ (-want +got):\n%s", d)
 	}
 }
@@ -53,7 +54,7 @@ func TestBufferAllocs(t *testing.T) { // not parallel: AllocsPerRun counts every
 	if n := testing.AllocsPerRun(100, func() {
 		b.Reset()
 		b.Leave(b.Enter(trace.IPv4L3), &ret)
-		b.TailCall(1, true)
+		b.TailCall(trace.MapCalls, 1, true)
 		b.Leave(b.Enter(trace.IPv4L3), &ret)
 	}); n != 0 {
 		t.Errorf("%v allocations a run, want 0", n)
@@ -82,5 +83,50 @@ func TestFuncs(t *testing.T) {
 	}
 	if got := trace.Func(255).File(); got != "" {
 		t.Errorf("an unknown function is in %q, want nowhere", got)
+	}
+}
+
+// TestBufferWatches checks what is told of maps, of packet bytes and of the mark.
+func TestBufferWatches(t *testing.T) {
+	t.Parallel()
+	b := trace.NewBuffer(16)
+	frame, mark := []byte{0, 1, 2, 3, 4, 5, 6, 7}, uint32(0)
+	b.Watch(frame, &mark)
+	f := b.Enter(trace.IPv4L3)
+	b.Lookup(trace.MapLXC, 0, []byte{1, 2}, []byte{3})
+	b.Lookup(trace.MapPolicy, 51, []byte{4}, nil)
+	b.Update(trace.MapCT4, []byte{5}, []byte{6})
+	copy(frame[2:], []byte{20, 30})
+	frame[7], mark = 70, 0xf00
+	ret := code.OK
+	b.Leave(f, &ret)
+
+	type step struct {
+		Kind       trace.Kind
+		Map        string
+		Slot       uint32
+		Key, Value []byte
+	}
+	want := []step{
+		{trace.KindEnter, "", 0, nil, nil},
+		{trace.KindLookup, "cilium_lxc", 0, []byte{1, 2}, []byte{3}},
+		{trace.KindLookup, "cilium_policy_00051", 0, []byte{4}, nil},
+		{trace.KindUpdate, "cilium_ct4_global", 0, []byte{5}, []byte{6}},
+		{trace.KindRewrite, "", 2, []byte{2, 3}, []byte{20, 30}},
+		{trace.KindRewrite, "", 7, []byte{7}, []byte{70}},
+		{trace.KindMark, "", 0, []byte{0, 0, 0, 0}, []byte{0, 15, 0, 0}},
+		{trace.KindLeave, "", 0, nil, nil},
+	}
+	var got []step
+	for i := range b.Steps() {
+		s := &b.Steps()[i]
+		name := ""
+		if s.Map != 0 {
+			name = s.Map.Name(s.Endpoint)
+		}
+		got = append(got, step{s.Kind, name, s.Slot, b.Key(s), b.Value(s)})
+	}
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("steps (-want +got):\n%s", d)
 	}
 }
