@@ -28,6 +28,7 @@ type machine struct {
 	cfg     dataplane.Config
 	version int                                 // of the cluster that it has
 	pods    map[uint32]dataplane.EndpointConfig // loaded lxc devices by ifindex
+	gone    bool                                // removed from the cluster
 	current *frame                              // in the datapath
 	packet  dataplane.Packet
 
@@ -56,6 +57,10 @@ func (m *machine) lose(f *frame, dev string, r Reason) { m.sim.lose(f, m.at, dev
 // ready makes the datapath follow the cluster, and its garbage collection follow the
 // time. If it cannot, the frame is lost.
 func (m *machine) ready(f *frame) bool {
+	if m.gone {
+		m.lose(f, "", NoDevice)
+		return false
+	}
 	if err := m.sync(); err != nil {
 		m.sim.fail(fmt.Errorf("node %s: %w: %w", m.spec.Name, ErrEngine, err))
 		m.lose(f, "", EngineFailed)
@@ -85,9 +90,12 @@ func (m *machine) start() error {
 	if err != nil {
 		return fmt.Errorf("make engine: %w", err)
 	}
+	chance := m.sim.chance("node " + m.spec.Name).Uint32
+	if m.sim.opts.Rand != nil {
+		chance = m.sim.opts.Rand(m.spec.Name)
+	}
 	n := node.New(node.Config{
-		Name: m.spec.Name, Runner: runner, Stack: hostStack{m}, Underlay: vxlanDevice{m},
-		Clock: m.sim.clock, Rand: m.sim.chance("node " + m.spec.Name).Uint32,
+		Name: m.spec.Name, Runner: runner, Stack: hostStack{m}, Underlay: vxlanDevice{m}, Clock: m.sim.clock, Rand: chance,
 	})
 	if m.cfg, err = m.sim.cluster.NodeConfig(m.spec.Name); err != nil {
 		return err
@@ -252,6 +260,7 @@ func (m *machine) collect() error {
 }
 
 func (m *machine) close() error {
+	m.gone = true
 	if m.node == nil {
 		return nil
 	}

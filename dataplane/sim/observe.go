@@ -160,7 +160,7 @@ type Event struct {
 	Device string // where it applies: "eth0", "lxc…", "cilium_host", "lo"
 	Kind   Kind
 	Actor  Actor
-	Data   []byte // from the Ethernet header on
+	Data   []byte // from the Ethernet header on, whose addresses are zero until a device is chosen
 	Mark   uint32
 
 	Node         *node.Event  // NodeStep
@@ -264,5 +264,9 @@ func (s *Sim) lose(f *frame, at Place, dev string, r Reason) {
 	if f.conv != nil {
 		f.conv.lost(Loss{Time: s.now, Frame: f.id, Packet: f.packet, Place: at, Device: dev, Reason: r})
 	}
-	s.emit(f, at, dev, Event{Kind: Lost, Reason: r})
+	e := Event{Kind: Lost, Reason: r}
+	if r == Rejected {
+		e.Actor = KubeProxy
+	}
+	s.emit(f, at, dev, e)
 }

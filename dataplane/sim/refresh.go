@@ -8,8 +8,9 @@ import (
 )
 
 // Refresh takes over what has changed in the cluster, at the present virtual time:
-// nodes, pods, services, external hosts. Who stays keeps sockets and connections. The
-// nodes' agents follow when the next frame meets them, before it does.
+// nodes, pods, services, external hosts. It is due after every change and before time
+// passes. Who stays keeps sockets and connections. The nodes' agents follow when the
+// next frame meets them, before it does.
 func (s *Sim) Refresh() {
 	s.version++
 	s.settings = s.cluster.Settings()

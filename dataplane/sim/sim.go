@@ -29,6 +29,9 @@ type Options struct {
 	Sizes maps.Sizes
 	// Seed decides about all that is left to chance; 0 takes the cluster's.
 	Seed uint64
+	// Rand draws the random numbers of a node's programs instead, such as the choice
+	// of a backend.
+	Rand func(node string) func() uint32
 	// Start is the time since boot at which the simulation begins; 0 is an hour.
 	Start time.Duration
 	// Observer sees every event. It must not call the Sim.
