@@ -49,8 +49,9 @@ func (p Prog) Egress() bool {
 	switch p {
 	case ToContainer, FromHost, ToNetdev, ToOverlay:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Hook is a program on a device. Endpoint is the pod's endpoint id for the

@@ -88,6 +88,7 @@ func fill(b *testing.B, n int, set func(k *CTKey) error) []CTKey {
 
 // lookups measures hits on the first half of keys and misses on the second.
 func lookups[K comparable, V any](b *testing.B, keys []K, ref func(*K) *V) {
+	b.Helper()
 	n := len(keys) / 2
 	for name, half := range map[string][]K{"hit": keys[:n], "miss": keys[n:]} {
 		b.Run(name, func(b *testing.B) {

@@ -81,8 +81,7 @@ func plain(t reflect.Type) error {
 		return plain(t.Elem())
 	case reflect.Struct:
 		var sum uintptr
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
 			if err := plain(f.Type); err != nil {
 				return err
 			}

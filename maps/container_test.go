@@ -15,12 +15,12 @@ type trieKey struct {
 }
 
 // containers makes one of each kind with few entries, keys of four bytes (eight for the trie) and values of four.
-func containers(t testing.TB, entries uint32) map[string]Store {
-	t.Helper()
+func containers(tb testing.TB, entries uint32) map[string]Store {
+	tb.Helper()
 	out := make(map[string]Store)
 	add := func(s Store, err error) {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		out[s.Spec().Type.String()] = s
 	}
@@ -299,8 +299,8 @@ func TestAgainstModel(t *testing.T) {
 }
 
 // step does one random operation on a container and on its model.
-func step(t testing.TB, s Store, m *model, pick func(n uint32) uint32, entries uint32) {
-	t.Helper()
+func step(tb testing.TB, s Store, m *model, pick func(n uint32) uint32, entries uint32) {
+	tb.Helper()
 	key := raw(pick(2*entries + 2))
 	if s.Spec().Type == TypeLPMTrie {
 		// Few different addresses, so that prefixes nest; host bits are set at random.
@@ -311,17 +311,17 @@ func step(t testing.TB, s Store, m *model, pick func(n uint32) uint32, entries u
 	case 0, 1, 2, 3:
 		got, want := s.Update(key, value, flag), m.update(key, value, flag)
 		if !sameErr(got, want) {
-			t.Fatalf("update %x flag %d: error %v, want %v", key, flag, got, want)
+			tb.Fatalf("update %x flag %d: error %v, want %v", key, flag, got, want)
 		}
 	case 4, 5:
 		if got, want := s.Delete(key), m.delete(key); !sameErr(got, want) {
-			t.Fatalf("delete %x: error %v, want %v", key, got, want)
+			tb.Fatalf("delete %x: error %v, want %v", key, got, want)
 		}
 	case 6:
 		a, b := make([]byte, 4), make([]byte, 4)
 		got, want := s.Lookup(key, a), m.lookup(key, b)
 		if !sameErr(got, want) || string(a) != string(b) {
-			t.Fatalf("lookup %x: %x, error %v; want %x, error %v", key, a, got, b, want)
+			tb.Fatalf("lookup %x: %x, error %v; want %x, error %v", key, a, got, b, want)
 		}
 	default:
 		if l, ok := s.(*LRU[uint32, uint32]); ok {
@@ -333,25 +333,25 @@ func step(t testing.TB, s Store, m *model, pick func(n uint32) uint32, entries u
 }
 
 // compareWithModel compares content and LRU order, and checks the container's own rules.
-func compareWithModel(t testing.TB, s Store, m *model) {
-	t.Helper()
+func compareWithModel(tb testing.TB, s Store, m *model) {
+	tb.Helper()
 	for _, limit := range []int{0, 1, 7} {
-		if d := cmp.Diff(m.content(), storeContent(t, s, limit)); d != "" {
-			t.Fatalf("content in slices of %d (-want +got):\n%s", limit, d)
+		if d := cmp.Diff(m.content(), storeContent(tb, s, limit)); d != "" {
+			tb.Fatalf("content in slices of %d (-want +got):\n%s", limit, d)
 		}
 	}
 	switch s := s.(type) {
 	case *Hash[uint32, uint32]:
-		s.check(t)
+		s.check(tb)
 	case *LPM[trieKey, uint32]:
-		s.check(t)
+		s.check(tb)
 	case *LRU[uint32, uint32]:
 		var want []string
 		for _, e := range m.entries {
 			want = append(want, string(e.key))
 		}
-		if d := cmp.Diff(want, s.check(t)); d != "" {
-			t.Fatalf("LRU order (-want +got):\n%s", d)
+		if d := cmp.Diff(want, s.check(tb)); d != "" {
+			tb.Fatalf("LRU order (-want +got):\n%s", d)
 		}
 	}
 }

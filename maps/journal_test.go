@@ -19,17 +19,17 @@ type mapPicture struct {
 	Order   []string
 }
 
-func takePicture(t testing.TB, s *Set) picture {
-	t.Helper()
+func takePicture(tb testing.TB, s *Set) picture {
+	tb.Helper()
 	out := make(picture)
 	for _, name := range s.Names() {
 		m, err := s.Lookup(name)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		p := mapPicture{Entries: storeContent(t, m, 0)}
+		p := mapPicture{Entries: storeContent(tb, m, 0)}
 		if c, ok := m.(interface{ check(testing.TB) []string }); ok {
-			p.Order = c.check(t)
+			p.Order = c.check(tb)
 		}
 		out[name] = p
 	}

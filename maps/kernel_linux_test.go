@@ -48,10 +48,10 @@ func bpf(cmd uintptr, a *bpfAttr) (uintptr, error) {
 }
 
 // newKernelMap creates a map, or skips the test where bpf(2) is not allowed.
-func newKernelMap(t testing.TB, s Spec) *kernelMap {
-	t.Helper()
+func newKernelMap(tb testing.TB, s Spec) *kernelMap {
+	tb.Helper()
 	if bpfSyscall() == 0 {
-		t.Skipf("number of bpf(2) on %s is not known", runtime.GOARCH)
+		tb.Skipf("number of bpf(2) on %s is not known", runtime.GOARCH)
 	}
 	var a bpfAttr
 	a.w[0] = uint64(s.Type) | uint64(s.KeySize)<<32
@@ -59,12 +59,12 @@ func newKernelMap(t testing.TB, s Spec) *kernelMap {
 	a.w[2] = uint64(s.Flags)
 	fd, err := bpf(0, &a)
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS) {
-		t.Skipf("creating BPF maps is not allowed here: %v", err)
+		tb.Skipf("creating BPF maps is not allowed here: %v", err)
 	}
 	if err != nil {
-		t.Fatalf("create %+v: %v", s, err)
+		tb.Fatalf("create %+v: %v", s, err)
 	}
-	t.Cleanup(func() { _ = syscall.Close(int(fd)) })
+	tb.Cleanup(func() { _ = syscall.Close(int(fd)) })
 	return &kernelMap{fd: int(fd), spec: s}
 }
 
@@ -111,8 +111,8 @@ func (m *kernelMap) Update(key, value []byte, f UpdateFlag) error {
 }
 
 // content lists the map by its own iteration.
-func (m *kernelMap) content(t testing.TB) map[string]string {
-	t.Helper()
+func (m *kernelMap) content(tb testing.TB) map[string]string {
+	tb.Helper()
 	out := make(map[string]string)
 	key, next := []byte(nil), make([]byte, m.spec.KeySize)
 	for {
@@ -121,7 +121,7 @@ func (m *kernelMap) content(t testing.TB) map[string]string {
 			return out
 		}
 		if err != nil || len(out) > int(m.spec.MaxEntries) {
-			t.Fatalf("next key: %v after %d entries", err, len(out))
+			tb.Fatalf("next key: %v after %d entries", err, len(out))
 		}
 		value := make([]byte, m.spec.ValueSize)
 		if err := m.Lookup(next, value); err == nil {
@@ -229,17 +229,17 @@ func TestPrivilegedKernelMemory(t *testing.T) {
 }
 
 // memlock returns the bytes that the kernel accounts to the map.
-func (m *kernelMap) memlock(t testing.TB) int {
-	t.Helper()
+func (m *kernelMap) memlock(tb testing.TB) int {
+	tb.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", m.fd))
-	must(t, err)
+	must(tb, err)
 	for l := range strings.Lines(string(b)) {
 		if v, ok := strings.CutPrefix(l, "memlock:"); ok {
 			n, err := strconv.Atoi(strings.TrimSpace(v))
-			must(t, err)
+			must(tb, err)
 			return n
 		}
 	}
-	t.Skip("this kernel does not tell the memory of a map")
+	tb.Skip("this kernel does not tell the memory of a map")
 	return 0
 }

@@ -52,8 +52,8 @@ func TestLayout(t *testing.T) {
 				t.Errorf("size %d, want %d", got, tt.size)
 			}
 			got := make(map[string]uintptr)
-			for i := range tt.typ.NumField() {
-				got[tt.typ.Field(i).Name] = tt.typ.Field(i).Offset
+			for f := range tt.typ.Fields() {
+				got[f.Name] = f.Offset
 			}
 			if d := cmp.Diff(tt.offsets, got); d != "" {
 				t.Errorf("offsets (-want +got):\n%s", d)

@@ -157,26 +157,26 @@ func (m *model) content() map[string]string {
 }
 
 // storeContent lists a store in slices of limit entries.
-func storeContent(t testing.TB, s Store, limit int) map[string]string {
-	t.Helper()
+func storeContent(tb testing.TB, s Store, limit int) map[string]string {
+	tb.Helper()
 	out := make(map[string]string)
 	var c Cursor
 	for range 1 << 20 {
 		err := s.Range(&c, limit, func(key, value []byte) bool {
 			if _, dup := out[string(key)]; dup {
-				t.Errorf("%s: key %x listed twice", s.Spec().Name, key)
+				tb.Errorf("%s: key %x listed twice", s.Spec().Name, key)
 			}
 			out[string(key)] = string(value)
 			return true
 		})
 		if err != nil {
-			t.Fatalf("range: %v", err)
+			tb.Fatalf("range: %v", err)
 		}
 		if c.Done() {
 			return out
 		}
 	}
-	t.Fatalf("%s: listing does not end", s.Spec().Name)
+	tb.Fatalf("%s: listing does not end", s.Spec().Name)
 	return nil
 }
 

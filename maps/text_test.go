@@ -12,8 +12,8 @@ import (
 )
 
 // articleSet holds the entries that the article shows, in its words a node of its cluster.
-func articleSet(t testing.TB) *Set {
-	t.Helper()
+func articleSet(tb testing.TB) *Set {
+	tb.Helper()
 	s := NewSet(Sizes{})
 	for _, e := range []struct {
 		ip, mac, node string
@@ -27,10 +27,10 @@ func articleSet(t testing.TB) *Set {
 		{"\x0a\x00\x01\x4f", "\x32\xed\x0b\xf8\x18\xe9", "\xc2\x8b\x75\xd9\x5f\xec", 436, 16},
 	} {
 		k := NewEndpointKey([4]byte([]byte(e.ip)))
-		must(t, s.LXC.Set(&k, &EndpointInfo{LXCID: e.id, Ifindex: e.ifindex, MAC: [6]byte([]byte(e.mac)), NodeMAC: [6]byte([]byte(e.node))}, NoExist))
+		must(tb, s.LXC.Set(&k, &EndpointInfo{LXCID: e.id, Ifindex: e.ifindex, MAC: [6]byte([]byte(e.mac)), NodeMAC: [6]byte([]byte(e.node))}, NoExist))
 	}
 	k := NewEndpointKey([4]byte{10, 0, 1, 197})
-	must(t, s.LXC.Set(&k, &EndpointInfo{Flags: EndpointHost}, NoExist))
+	must(tb, s.LXC.Set(&k, &EndpointInfo{Flags: EndpointHost}, NoExist))
 	for _, e := range []struct {
 		ip   [4]byte
 		bits uint8
@@ -44,7 +44,7 @@ func articleSet(t testing.TB) *Set {
 		{[4]byte{10, 0, 1, 116}, 32, RemoteEndpointInfo{SecLabel: 9049}},
 	} {
 		k := NewIPCacheKey(e.ip, e.bits)
-		must(t, s.IPCache.Set(&k, &e.v, NoExist))
+		must(tb, s.IPCache.Set(&k, &e.v, NoExist))
 	}
 	for _, e := range []struct {
 		ip       [4]byte
@@ -58,11 +58,11 @@ func articleSet(t testing.TB) *Set {
 		{[4]byte{10, 96, 52, 248}, [2]byte{0, 80}, 5, []uint32{7}},
 	} {
 		k, rev := LB4Key{Address: e.ip, DPort: e.port}, [2]byte{0, e.id}
-		must(t, s.Services.Set(&k, &LB4Service{Count: uint16(len(e.backends)), RevNAT: rev}, NoExist))
-		must(t, s.RevNAT.Set(&RevNATKey{rev}, &RevNAT{e.ip, e.port}, NoExist))
+		must(tb, s.Services.Set(&k, &LB4Service{Count: uint16(len(e.backends)), RevNAT: rev}, NoExist))
+		must(tb, s.RevNAT.Set(&RevNATKey{rev}, &RevNAT{e.ip, e.port}, NoExist))
 		for i, b := range e.backends {
 			k.BackendSlot = uint16(i + 1)
-			must(t, s.Services.Set(&k, &LB4Service{BackendID: b, RevNAT: rev}, NoExist))
+			must(tb, s.Services.Set(&k, &LB4Service{BackendID: b, RevNAT: rev}, NoExist))
 		}
 	}
 	for id, b := range map[uint32]LB4Backend{
@@ -73,15 +73,15 @@ func articleSet(t testing.TB) *Set {
 		2: {Address: [4]byte{10, 0, 1, 9}, Port: [2]byte{0, 53}},
 		3: {Address: [4]byte{10, 0, 1, 9}, Port: [2]byte{0x23, 0xc1}},
 	} {
-		must(t, s.Backends.Set(&LB4BackendKey{id}, &b, NoExist))
+		must(tb, s.Backends.Set(&LB4BackendKey{id}, &b, NoExist))
 	}
 	return s
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

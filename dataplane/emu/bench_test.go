@@ -46,7 +46,7 @@ func (pa *path) measure(b *testing.B, buffer *trace.Buffer) {
 // large as Cilium's.
 type (
 	calKey  struct{ dst, src, ports [4]byte }
-	calLong struct{ a, b, c, d, e [4]byte }
+	calLong [5]addr
 	calVal  struct {
 		mac      mac
 		id, info uint64
@@ -62,8 +62,8 @@ func BenchmarkCalibration(b *testing.B) {
 			conns, endpoints, cache := map[calKey]calVal{}, map[calLong]calVal{}, map[calLong]calVal{}
 			for i := range 250 {
 				n := byte(i)
-				endpoints[calLong{a: addr{10, 0, 1, n}}] = calVal{mac: mac{n}, id: uint64(n)}
-				cache[calLong{b: addr{10, 0, 1, n}}] = calVal{id: uint64(n)}
+				endpoints[calLong{0: addr{10, 0, 1, n}}] = calVal{mac: mac{n}, id: uint64(n)}
+				cache[calLong{1: addr{10, 0, 1, n}}] = calVal{id: uint64(n)}
 			}
 			for _, f := range pa.frames {
 				conns[calKey{addr(f[30:34]), addr(f[26:30]), addr(f[34:38])}] = calVal{}
@@ -95,8 +95,8 @@ func forward(p []byte, conns map[calKey]calVal, endpoints, cache map[calLong]cal
 	}
 	src, dst := addr(p[26:30]), addr(p[30:34])
 	conn, known := conns[calKey{dst, src, addr(p[l4 : l4+4])}]
-	ep, local := endpoints[calLong{a: dst}]
-	info, found := cache[calLong{b: dst}]
+	ep, local := endpoints[calLong{0: dst}]
+	info, found := cache[calLong{1: dst}]
 	if !known || !local || !found || p[22] <= 1 {
 		return 0
 	}

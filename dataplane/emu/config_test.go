@@ -144,9 +144,12 @@ func TestReportInterval(t *testing.T) {
 		after    uint64
 		events   int
 	}{
-		{"default, at 5 s", 5, 5, 0}, {"default, after 6 s", 5, 6, 1},
-		{"2 s, at 2 s", 2, 2, 0}, {"2 s, after 3 s", 2, 3, 1},
-		{"0 s, same second", 0, 0, 0}, {"0 s, next second", 0, 1, 1},
+		{"default, at 5 s", 5, 5, 0},
+		{"default, after 6 s", 5, 6, 1},
+		{"2 s, at 2 s", 2, 2, 0},
+		{"2 s, after 3 s", 2, 3, 1},
+		{"0 s, same second", 0, 0, 0},
+		{"0 s, next second", 0, 1, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -192,7 +195,9 @@ func TestRebalance(t *testing.T) {
 		draws  int
 		sentTo uint16 // port of the backend
 	}{
-		{"before", 60, 59, "S", 0, 8000}, {"at", 60, 60, "S", 1, 8001}, {"another time", 7, 7, "S", 1, 8001},
+		{"before", 60, 59, "S", 0, 8000},
+		{"at", 60, 60, "S", 1, 8001},
+		{"another time", 7, 7, "S", 1, 8001},
 		{"no SYN", 60, 1000, "A", 0, 8000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -231,12 +236,20 @@ func TestAggregation(t *testing.T) {
 		overlay, host, to []string
 	}{
 		{
-			"none", dataplane.AggregateNone, []string{fromEndpoint, opened}, []string{fromEndpoint, goesOn},
-			[]string{fromOverlay, arrived}, []string{fromHost, toOverlay}, []string{toStack},
+			"none", dataplane.AggregateNone,
+			[]string{fromEndpoint, opened},
+			[]string{fromEndpoint, goesOn},
+			[]string{fromOverlay, arrived},
+			[]string{fromHost, toOverlay},
+			[]string{toStack},
 		},
 		{
-			"low", dataplane.AggregateLow, []string{opened}, []string{goesOn},
-			[]string{arrived}, []string{toOverlay}, []string{toStack},
+			"low", dataplane.AggregateLow,
+			[]string{opened},
+			[]string{goesOn},
+			[]string{arrived},
+			[]string{toOverlay},
+			[]string{toStack},
 		},
 		{"medium", dataplane.AggregateMedium, []string{opened}, nil, []string{arrived}, []string{toOverlay}, nil},
 	} {
@@ -291,8 +304,10 @@ func TestVerdictFilter(t *testing.T) {
 		filter uint32
 		want   []string
 	}{
-		{"none", 0, []string{arrived}}, {"ingress", 1, []string{ingress, arrived}},
-		{"egress", 2, []string{egress, arrived}}, {"both", 3, []string{egress, ingress, arrived}},
+		{"none", 0, []string{arrived}},
+		{"ingress", 1, []string{ingress, arrived}},
+		{"egress", 2, []string{egress, arrived}},
+		{"both", 3, []string{egress, ingress, arrived}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

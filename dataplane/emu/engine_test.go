@@ -113,8 +113,10 @@ func TestHooks(t *testing.T) {
 	w := newWorld(t)
 	equal(t, "hooks", w.engine.Hooks(), []dataplane.Hook{
 		{Prog: dataplane.ToHost, Ifindex: 3},
-		{Prog: dataplane.FromHost, Ifindex: 4}, {Prog: dataplane.ToHost, Ifindex: 4},
-		{Prog: dataplane.FromOverlay, Ifindex: 5}, {Prog: dataplane.ToOverlay, Ifindex: 5},
+		{Prog: dataplane.FromHost, Ifindex: 4},
+		{Prog: dataplane.ToHost, Ifindex: 4},
+		{Prog: dataplane.FromOverlay, Ifindex: 5},
+		{Prog: dataplane.ToOverlay, Ifindex: 5},
 		{Prog: dataplane.FromContainer, Ifindex: 14, Endpoint: 1272},
 		{Prog: dataplane.FromContainer, Ifindex: 16, Endpoint: 436},
 		{Prog: dataplane.FromContainer, Ifindex: 18, Endpoint: 51},

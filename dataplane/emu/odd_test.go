@@ -115,6 +115,7 @@ func TestKnownFlowOfService(t *testing.T) {
 		{"gone", []func(*world){gone(50)}, "A", redirect(16), 8001, 1, fmt.Sprintf(entry, 51, 21600, "0x10", 5, "12")},
 		{"both gone", []func(*world){gone(50), gone(51)}, "A", dropped(code.DropNoService), 80, 1, fmt.Sprintf(entry, 50, 21600, "0x10", 5, "12")},
 		{"entry without service", []func(*world){revNAT(0)}, "A", redirect(16), 8000, 0, fmt.Sprintf(entry, 50, 21600, "0x10", 5, "12")},
+		{"entry of another service, new backend gone", []func(*world){revNAT(99), gone(51)}, "A", dropped(code.DropNoService), 80, 2, fmt.Sprintf(entry, 51, 21600, "0x10", 5, "12")},
 		{"entry of another service", []func(*world){revNAT(99)}, "A", redirect(16), 8001, 1, fmt.Sprintf(entry, 51, 21600, "0x10", 5, "12")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -363,14 +364,12 @@ func TestFromHostInputs(t *testing.T) {
 		equal(t, tt.name+": metrics", r.metrics, tt.metrics)
 		equal(t, tt.name+": destination", mac(r.frame[:6]), tt.dstMAC)
 	}
-	must(t, w.maps.IPCache.Remove(ptr(maps.NewIPCacheKey(addr{}, 0))))
+	must(t, w.maps.IPCache.Remove(new(maps.NewIPCacheKey(addr{}, 0))))
 	equal(t, "unknown to the ipcache", w.fromHost(to(outside()), 0xc00).verdict, dropped(-151))
 	p := &dataplane.Packet{Data: to(podsOfB()[0].ip), Mark: 0xe00, CB: [5]uint32{1: 4711}}
 	r := w.run(dataplane.Hook{Prog: dataplane.FromHost, Ifindex: hostIfindex}, p)
 	equal(t, "identity of the encrypt mark", r.packet.TunnelOut.ID, 4711)
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // TestDropLine: file and line of the C source in a drop notification.
 func TestDropLine(t *testing.T) {

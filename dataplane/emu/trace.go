@@ -52,6 +52,7 @@ func (o *object) updateTraceMetrics(p *dataplane.Packet, point code.TracePoint) 
 		o.updateMetrics(p, code.Egress, code.ReasonForwarded)
 	case code.TraceFromHost, code.TraceFromStack, code.TraceFromOverlay, code.TraceFromNetwork:
 		o.updateMetrics(p, code.Ingress, code.ReasonPlaintext)
+	default: // the other points count nothing
 	}
 }
 
@@ -64,6 +65,7 @@ func (o *object) emitTraceNotify(n *observation) bool {
 		case code.TraceFromLXC, code.TraceFromProxy, code.TraceFromHost,
 			code.TraceFromStack, code.TraceFromOverlay, code.TraceFromNetwork:
 			return false
+		default: // what leaves is told by the level below
 		}
 	}
 	return o.cfg.Aggregation < dataplane.AggregateMedium || n.monitor != 0

@@ -129,9 +129,11 @@ func newNode(tb testing.TB, ip, router addr, local, remote []pod, edits ...func(
 	}
 	w.engine = emu.New(w.maps)
 	for _, h := range []dataplane.Hook{
-		{Prog: dataplane.FromHost, Ifindex: hostIfindex}, {Prog: dataplane.ToHost, Ifindex: hostIfindex},
+		{Prog: dataplane.FromHost, Ifindex: hostIfindex},
+		{Prog: dataplane.ToHost, Ifindex: hostIfindex},
 		{Prog: dataplane.ToHost, Ifindex: netIfindex},
-		{Prog: dataplane.FromOverlay, Ifindex: vxlanIfindex}, {Prog: dataplane.ToOverlay, Ifindex: vxlanIfindex},
+		{Prog: dataplane.FromOverlay, Ifindex: vxlanIfindex},
+		{Prog: dataplane.ToOverlay, Ifindex: vxlanIfindex},
 	} {
 		w.load(h, w.cfg)
 	}

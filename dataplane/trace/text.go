@@ -31,7 +31,7 @@ func WriteStack(w io.Writer, steps []Step) error {
 				missed = ": missed"
 			}
 			fmt.Fprintf(&b, "=> tail call %d%s\n", s.Slot, missed)
-		case KindLeave:
+		default: // not of the stack
 		}
 	}
 	_, err := w.Write(b.Bytes())
@@ -65,6 +65,7 @@ func stackResults(steps []Step) map[int]string {
 			if s.Ret.IsErr() || len(stack) == 0 && !f.replaced {
 				results[f.step] = " = " + s.Ret.String()
 			}
+		default: // not of the stack
 		}
 	}
 	return results

@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -65,12 +66,12 @@ type replayer struct {
 	failed bool
 }
 
-func replayScenario(r *Report, w *World, g *Group, s *Scenario, newEngine func() (dataplane.Runner, error)) error {
+func replayScenario(r *Report, w *World, g *Group, s *Scenario, newEngine func() (dataplane.Runner, error)) (err error) {
 	e, err := newEngine()
 	if err != nil {
 		return err
 	}
-	defer e.Close()
+	defer func() { err = errors.Join(err, e.Close()) }()
 	if err := w.load(e, g.Config); err != nil {
 		return err
 	}
@@ -148,7 +149,7 @@ func (rp *replayer) step(s *Step) error {
 	rp.packetOut(s, p, typeIn)
 	rp.want("random numbers", fmt.Sprint(draws), fmt.Sprint(s.RandCalls))
 	rp.maps(s, before, after)
-	rp.events(s, p)
+	rp.events(s)
 	return nil
 }
 
@@ -255,7 +256,7 @@ func (s *Step) out() string {
 
 // events compares notifications, byte for byte but for the source line and file
 // of drops.
-func (rp *replayer) events(s *Step, p *dataplane.Packet) {
+func (rp *replayer) events(s *Step) {
 	if !rp.observed(rp.caps.Events, "events") {
 		return
 	}
@@ -270,14 +271,14 @@ func (rp *replayer) events(s *Step, p *dataplane.Packet) {
 			got = blankLine(raw)
 		}
 		if i < len(s.Events) {
-			want = s.event(i, p)
+			want = s.event(i)
 		}
 		rp.want(field, got, want)
 	}
 }
 
 // event is the expected notification as hex.
-func (s *Step) event(i int, p *dataplane.Packet) string {
+func (s *Step) event(i int) string {
 	ev := &s.Events[i]
 	capture := ev.Cap
 	switch ev.Cap {
