@@ -24,7 +24,7 @@ that run in its namespaces are ended.`,
 
   # One of several
   sudo hooklab down --lab article`,
-		Args:              cobra.NoArgs,
+		Args:              wants(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	var name string

@@ -37,7 +37,9 @@ executed.`,
 
   # What goes over the wire
   sudo hooklab exec wire/underlay -- tcpdump -ni br0 udp port 8472`,
-		Args: cobra.MinimumNArgs(2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			return wants("POD", "COMMAND")(cmd, args[:min(len(args), 2)])
+		},
 	}
 	var name string
 	labFlag(cmd, &name)

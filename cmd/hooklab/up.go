@@ -61,7 +61,7 @@ It needs root and /dev/net/tun.`,
 
   # A real cluster's pods and services on this machine
   kubectl get nodes,ciliumnodes,pods,services,endpointslices -A -o yaml | sudo hooklab up -f -`,
-		Args:              cobra.NoArgs,
+		Args:              wants(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	var f upFlags
