@@ -13,6 +13,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/hooklab/hooklab/internal/testkit"
 )
 
 // machine is what the namespace that the test runs in looks like.
@@ -87,6 +89,7 @@ func (m *machine) readSysctls(tb testing.TB) {
 // TestPrivilegedUntouched compares the namespace that the lab is started in before,
 // while and after it is up. It does not run beside other tests.
 func TestPrivilegedUntouched(t *testing.T) {
+	testkit.RequireRoot(t)
 	o := options(t, article)
 	before := lookAtMachine(t, string(o.RunDir))
 	if len(before.Sysctls) < 100 || len(before.Links) == 0 {
