@@ -60,6 +60,22 @@ ping_from() { # FROM ADDRESS
 	grep -q ' 0% packet loss' "$work/ping" || fail "packets from $1 to $2 were lost"
 }
 
+# wire_ping FROM ADDRESS VNI pings and shows the first two packets on the wire, of which
+# one must have that VNI.
+wire_ping() {
+	"$hooklab" exec wire/underlay -- tcpdump -l -n -i br0 -c 2 -T vxlan udp port 8472 >"$work/wire" 2>"$work/tcpdump" &
+	capture=$!
+	until grep -q 'listening on' "$work/tcpdump"; do
+		kill -0 "$capture" 2>/dev/null || fail "tcpdump: $(cat "$work/tcpdump")"
+		sleep 0.05
+	done
+	ping_from "$1" "$2"
+	wait "$capture" || fail "tcpdump: $(cat "$work/tcpdump")"
+	capture=''
+	cat "$work/wire"
+	grep -q "VXLAN.* vni $3\$" "$work/wire" || fail "no VXLAN packet with VNI $3 on the wire"
+}
+
 snapshot "$work/before"
 
 title 'the cluster of the article: three nodes, their pods and services'
@@ -70,22 +86,13 @@ title 'pod to pod on the same node'
 ping_from pod1-1 10.0.1.79
 
 title 'pod to pod on different nodes, and what is on the wire: VXLAN, the VNI is the identity of the sender'
-"$hooklab" exec wire/underlay -- tcpdump -l -n -i br0 -c 2 -T vxlan udp port 8472 >"$work/wire" 2>"$work/tcpdump" &
-capture=$!
-until grep -q 'listening on' "$work/tcpdump"; do
-	kill -0 "$capture" 2>/dev/null || fail "tcpdump: $(cat "$work/tcpdump")"
-	sleep 0.05
-done
-ping_from pod1-1 10.0.2.158
-wait "$capture" || fail "tcpdump: $(cat "$work/tcpdump")"
-capture=''
-cat "$work/wire"
-identity=$("$hooklab" get pods pod1-1 | awk 'END { print $7 }')
-grep -q "VXLAN.* vni $identity\$" "$work/wire" || fail "no VXLAN packet with VNI $identity on the wire"
+wire_ping pod1-1 10.0.2.158 "$("$hooklab" get pods pod1-1 | awk 'END { print $7 }')"
 
-title 'node to a pod of its own, and to a pod of another node'
+title 'node to a pod of its own'
 ping_from node/cilium-worker 10.0.1.79
-ping_from node/cilium-worker 10.0.2.158
+
+title 'node to a pod of another node: on the wire as identity 6, remote-node'
+wire_ping node/cilium-worker 10.0.2.158 6
 
 title 'pod to service (clusterIP): the backend is pod1-2'
 run "$hooklab" exec pod1-1 -- nc -z -v -w 2 10.96.52.248 80
