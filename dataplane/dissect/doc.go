@@ -1,0 +1,15 @@
+// Package dissect shows packets to people: one-line summaries, header fields by
+// name, differences between two states of a frame, and capture files.
+//
+// Three forms of text, each a function of the bytes alone that never fails:
+// Summary reads like tcpdump's line, Connection is what cilium monitor prints
+// behind its events, Fields names every byte of a frame. Diff compares two frames
+// field by field, which is how a trace tells a rewrite: "ip.ttl 64 → 63".
+//
+// Captures are read with Reader (pcap and pcapng, also gzipped) and written with
+// Writer (pcapng: an interface for each hook, comments and a direction for each
+// packet).
+//
+// All of it allocates and is meant for output, not for the path of a packet.
+// gopacket is used here and in tests only.
+package dissect

@@ -1,0 +1,134 @@
+package dissect_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"github.com/hooklab/hooklab/dataplane/dissect"
+)
+
+func TestSummaryAndConnection(t *testing.T) {
+	t.Parallel()
+	for _, tt := range samples(t) {
+		if got := dissect.Summary(tt.frame); got != tt.summary {
+			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.summary)
+		}
+		if got := dissect.Connection(tt.frame); got != tt.connection {
+			t.Errorf("%s: connection:\n got %s\nwant %s", tt.name, got, tt.connection)
+		}
+	}
+}
+
+// What is cut off or wrong is told, after what could be read.
+func TestSummaryOfBrokenFrames(t *testing.T) {
+	t.Parallel()
+	tcp := build(t, eth(layers.EthernetTypeIPv4), ip4(layers.IPProtocolTCP), syn())
+	udp53 := build(t, eth(layers.EthernetTypeIPv4), ip4(layers.IPProtocolUDP), udp(53), gopacket.Payload("0123456789"))
+	ping := build(t, eth(layers.EthernetTypeIPv4), ip4(layers.IPProtocolICMPv4), icmp(8, 0, 9, 2))
+	request := build(t, eth(layers.EthernetTypeARP), arp(1))
+	overlay := vxlan(t, 2, ping)
+	gso := append([]byte{}, tcp...)
+	gso[16], gso[17] = 0, 0
+	for _, tt := range []struct {
+		name  string
+		frame []byte
+		want  string
+	}{
+		{"nothing", nil, "empty frame"},
+		{"ethernet", tcp[:13], "Ethernet [header cut off after 13 bytes]"},
+		{"no ip", tcp[:14], "IP [header cut off after 0 bytes]"},
+		{"part of ip", tcp[:33], "IP [header cut off after 19 bytes]"},
+		{"no tcp", tcp[:34], "IP 10.0.1.178 > 10.0.1.79: TCP [header cut off after 0 bytes] [cut off: 20 of 60 bytes]"},
+		{"ports alone", tcp[:38], "IP 10.0.1.178.40000 > 10.0.1.79.80: TCP [header cut off after 4 bytes] [cut off: 24 of 60 bytes]"},
+		{
+			"no options", tcp[:54],
+			"IP 10.0.1.178.40000 > 10.0.1.79.80: Flags [S], seq 1000, win 64240, length 0 [cut off: 40 of 60 bytes]",
+		},
+		{"udp payload", udp53[:44], "IP 10.0.1.178.40000 > 10.0.1.79.53: UDP, length 10 [cut off: 30 of 38 bytes]"},
+		{"icmp between fields", ping[:38], "IP 10.0.1.178 > 10.0.1.79: ICMP [header cut off after 4 bytes] [cut off: 24 of 28 bytes]"},
+		{"icmp without a byte", ping[:34], "IP 10.0.1.178 > 10.0.1.79: ICMP [header cut off after 0 bytes] [cut off: 20 of 28 bytes]"},
+		{"arp", request[:20], "ARP [header cut off after 6 bytes]"},
+		{"arp for other addresses", with(request, 18, 8), "ARP [malformed header, 46 bytes: 000108000804000166fef892bfaf0a00…]"},
+		{"arp operation", with(request, 21, 9), "ARP, operation 9, length 28"},
+		{"version", with(tcp, 14, 0x65), "IP [malformed header, 60 bytes: 6500003c00070000400663b50a0001b2…]"},
+		{
+			"length", with(udp53, 17, 19),
+			"IP 10.0.1.178.40000 > 10.0.1.79.53: UDP, length 10 [ip length 19 is less than the header's] [ip checksum 0x63c0 is wrong]",
+		},
+		{
+			"ttl without its checksum", with(udp53, 22, 63),
+			"IP 10.0.1.178.40000 > 10.0.1.79.53: UDP, length 10 [ip checksum 0x63c0 is wrong]",
+		},
+		{
+			"gso packet", gso, "IP 10.0.1.178.40000 > 10.0.1.79.80: Flags [S], seq 1000, win 64240, " +
+				"options [mss 1460, sackOK, TS val 9 ecr 0, nop, wscale 7], length 0 [ip checksum 0x63b5 is wrong]",
+		},
+		{"udp length", with(udp53, 39, 7), "IP 10.0.1.178.40000 > 10.0.1.79.53: UDP [bad udp length 7]"},
+		{
+			"data offset", with(tcp, 46, 0x10),
+			"IP 10.0.1.178.40000 > 10.0.1.79.80: Flags [S], seq 1000, win 64240 [bad tcp header length 4]",
+		},
+		{
+			"vxlan header", overlay[:46],
+			"IP 172.18.0.2.40000 > 172.18.0.3.8472: VXLAN [header cut off after 4 bytes] [cut off: 32 of 96 bytes]",
+		},
+		{"no inner frame", overlay[:50], "IP 172.18.0.2.40000 > 172.18.0.3.8472: VXLAN vni 2: empty frame [cut off: 36 of 96 bytes]"},
+		{
+			"vni not valid", with(overlay, 42, 0), "IP 172.18.0.2.40000 > 172.18.0.3.8472: VXLAN without a vni [flags 0x00]: " +
+				"IP 10.0.1.178 > 10.0.1.79: ICMP echo request, id 9, seq 2, length 8",
+		},
+		{"vlan tag", []byte{12: 0x81, 13: 0, 14: 0}, "802.1Q [header cut off after 1 bytes]"},
+	} {
+		if got := dissect.Summary(tt.frame); got != tt.want {
+			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+	if got, want := dissect.Connection(tcp[:38]), "10.0.1.178 -> 10.0.1.79"; got != want {
+		t.Errorf("connection of ports alone: got %q, want %q", got, want)
+	}
+	if got, want := dissect.Connection(tcp[:5]), "[unknown]"; got != want {
+		t.Errorf("connection of five bytes: got %q, want %q", got, want)
+	}
+}
+
+func seed(f *testing.F) {
+	f.Helper()
+	for _, s := range samples(f) {
+		f.Add(s.frame)
+		f.Add(s.frame[:len(s.frame)/2])
+	}
+}
+
+func FuzzSummary(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		for _, line := range []string{dissect.Summary(frame), dissect.Connection(frame)} {
+			if line == "" || strings.ContainsAny(line, "\n\x00") {
+				t.Errorf("not a line: %q", line)
+			}
+		}
+	})
+}
+
+func BenchmarkSummary(b *testing.B) {
+	for _, s := range samples(b) {
+		if s.name != "syn" && s.name != "vxlan" {
+			continue
+		}
+		b.Run(s.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				dissect.Summary(s.frame)
+			}
+		})
+		b.Run(s.name+" connection", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				dissect.Connection(s.frame)
+			}
+		})
+	}
+}
