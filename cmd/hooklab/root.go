@@ -14,6 +14,7 @@ func commands() []func(*app) *cobra.Command {
 		newExec,
 		newGet,
 		newMap,
+		newTrace,
 		newValidate,
 		newVersion,
 	}

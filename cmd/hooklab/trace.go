@@ -1,0 +1,256 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/emu"
+	"github.com/hooklab/hooklab/dataplane/journey"
+	"github.com/hooklab/hooklab/maps"
+)
+
+// Output formats of trace.
+const (
+	formatText    = "text"
+	formatMermaid = "mermaid"
+)
+
+// Values of --expect.
+const (
+	expectDelivered = "delivered"
+	expectDropped   = "dropped"
+)
+
+// traceFlags are the flags of trace beside those of its target.
+type traceFlags struct {
+	question journey.Question
+	icmp     bool
+	arp      bool
+	tcp, udp uint16
+	detail   oneOf
+	expect   oneOf
+}
+
+// newTrace makes the command trace.
+func newTrace(*app) *cobra.Command {
+	f := &traceFlags{
+		detail: oneOf{value: string(journey.Full), values: []string{string(journey.Full), string(journey.Summary), string(journey.Minimal)}},
+		expect: oneOf{values: []string{expectDelivered, expectDropped}},
+	}
+	cmd := &cobra.Command{
+		Use:   "trace --from NAME --to NAME",
+		Short: "Show what happens to a packet, and why",
+		Long: `Simulate a packet through the cluster and show its whole journey: every hook with its
+functions, map lookups and rewrites, the host stacks, the tunnel, the receiver and the
+answer. It needs no privileges and no network, sends nothing and changes nothing.
+
+An end is a pod (NAME or NAMESPACE/NAME), node/NAME, svc/NAME, svc/NAMESPACE/NAME, the
+name of an external host, or an IP address. The packet is an ICMP echo request unless
+--tcp, --udp or --arp says otherwise. Every map is as the agents write it for the
+cluster; connections that a running lab has are not taken over.
+
+In the text, ◉ is a place where tcpdump sees the packet, ◌ one where it does not
+although the packet passes, ▶ a program, ⇒ a tail call, ? a map lookup, ! a written
+entry, ~ a rewrite, + and ± entries that are new or changed, • a decision. Fields of
+conntrack entries that are zero are left out; JSON has them.
+
+The last line is the verdict: DELIVERED, DROPPED by a decision, LOST without one, TO
+STACK for what leaves the cluster for nobody known, or UNKNOWN. The exit code is 0
+whatever the verdict, 3 if it is UNKNOWN, 1 if it is not as --expect says.`,
+		Example: `  # A ping between pods, and the answer
+  hooklab trace -f cluster.yaml --from pod1-1 --to pod2-1
+
+  # The first segment of a connection to a service, a line for each hook
+  hooklab trace --from pod1-1 --to svc/web --tcp 80 --detail summary
+
+  # From a node, as JSON
+  hooklab trace --from node/cilium-worker --to 10.0.2.158 --udp 53 -o json
+
+  # In a test: fail unless it is dropped
+  hooklab trace --from pod1-1 --to 10.0.1.250 --expect dropped --detail minimal`,
+		Args: wants(),
+	}
+	t := targetFlags(cmd)
+	f.register(cmd, t)
+	out := outputFlag(cmd, formatText, formatJSON, formatMermaid)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := f.read(cmd); err != nil {
+			return err
+		}
+		c, err := t.cluster(cmd)
+		if err != nil {
+			return err
+		}
+		j, err := ask(c, f.question)
+		if err != nil {
+			return err
+		}
+		if err := f.write(cmd.OutOrStdout(), out.format, j); err != nil {
+			return err
+		}
+		return f.judge(j.Verdict.Outcome)
+	}
+	return cmd
+}
+
+// register adds the flags.
+func (f *traceFlags) register(cmd *cobra.Command, t *target) {
+	fl, q := cmd.Flags(), &f.question
+	fl.StringVar(&q.From, "from", "", "who sends: a pod, node/NODE, an external host or an IP address")
+	fl.StringVar(&q.To, "to", "", "to whom: also svc/NAME")
+	fl.BoolVar(&f.icmp, "icmp", false, "send an ICMP echo request (the default)")
+	fl.BoolVar(&f.arp, "arp", false, "let the pod ask with ARP for the address of --to")
+	fl.Uint16Var(&f.tcp, "tcp", 0, "send a TCP segment to `PORT`")
+	fl.Uint16Var(&f.udp, "udp", 0, "send a UDP datagram to `PORT`")
+	fl.StringVar(&q.Flags, "flags", "", "`FLAGS` of the TCP segment, such as SYN,ACK (default SYN)")
+	fl.BoolVar(&q.Conversation, "conversation", false, "with --tcp: connect, send data, close")
+	fl.Uint8Var(&q.TTL, "ttl", 0, "`TTL` of the packet, 1 to 255 (default 64)")
+	fl.BoolVar(&q.DontFragment, "df", false, "set DF even if the packet is too long for the route")
+	fl.IntVar(&q.Size, "size", 0, "`BYTES` of data (default 56 for ICMP, 0 otherwise)")
+	fl.Var(&f.detail, "detail", "how much the text tells: "+strings.Join(f.detail.values, ", "))
+	fl.Var(&f.expect, "expect", "exit with 1 unless the packet is: "+strings.Join(f.expect.values, ", "))
+	complete(cmd, "detail", f.detail.values...)
+	complete(cmd, "expect", f.expect.values...)
+	for _, flag := range []string{"from", "to"} {
+		completeFunc(cmd, flag, func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return endNames(cmd, t, flag == "to"), cobra.ShellCompDirectiveNoFileComp
+		})
+	}
+	cmd.MarkFlagsMutuallyExclusive("icmp", "arp", "tcp", "udp")
+}
+
+// endNames completes an end of a question.
+func endNames(cmd *cobra.Command, t *target, services bool) []string {
+	c, err := t.cluster(cmd)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, p := range c.Pods() {
+		names = append(names, p.Ref())
+	}
+	for _, n := range c.Nodes() {
+		names = append(names, "node/"+n.Name)
+	}
+	for _, s := range c.Services() {
+		if services && !s.Headless {
+			names = append(names, "svc/"+s.Ref())
+		}
+	}
+	settings := c.Settings()
+	for _, x := range settings.External {
+		names = append(names, x.Name)
+	}
+	return names
+}
+
+// read makes the question of the flags.
+func (f *traceFlags) read(cmd *cobra.Command) error {
+	q, given := &f.question, cmd.Flags().Changed
+	switch {
+	case given("tcp"):
+		q.Protocol, q.Port = journey.TCP, f.tcp
+	case given("udp"):
+		q.Protocol, q.Port = journey.UDP, f.udp
+	case f.arp:
+		q.Protocol = journey.ARP
+	default:
+		q.Protocol = journey.ICMP
+	}
+	for _, end := range []string{"from", "to"} {
+		if !given(end) {
+			return usageError(cmd, fmt.Errorf("--%s is missing", end))
+		}
+	}
+	if given("ttl") && q.TTL == 0 {
+		return usageError(cmd, errors.New("--ttl 0: a packet with TTL 0 is not sent"))
+	}
+	if err := q.Check(); err != nil {
+		return usageError(cmd, err)
+	}
+	return nil
+}
+
+// ask traces a question with the emulated engine.
+func ask(c *cluster.Cluster, q journey.Question) (*journey.Journey, error) {
+	j, err := journey.Ask(c, func(m *maps.Set) (dataplane.Runner, error) { return emu.New(m), nil }, q)
+	if errors.Is(err, journey.ErrQuestion) {
+		return nil, exitWith(exitUsage, err)
+	}
+	return j, err
+}
+
+// write writes a journey in a format.
+func (f *traceFlags) write(w io.Writer, format string, j *journey.Journey) error {
+	switch format {
+	case formatJSON:
+		return j.WriteJSON(w)
+	case formatMermaid:
+		return j.WriteMermaid(w)
+	}
+	o := journey.TextOptions{Detail: journey.Detail(f.detail.value)}
+	o.Width, o.Colour = terminal(w)
+	return j.WriteText(w, o)
+}
+
+// judge is the exit code of an outcome.
+func (f *traceFlags) judge(o journey.Outcome) error {
+	met := true
+	switch f.expect.value {
+	case expectDelivered:
+		met = o == journey.Delivered || o == journey.ToStack
+	case expectDropped:
+		met = o == journey.Dropped || o == journey.Lost
+	}
+	switch {
+	case o == journey.Unknown:
+		return exitWith(exitUnknown, nil)
+	case !met:
+		return exitWith(exitFailed, fmt.Errorf("expected the packet to be %s, but it is %s", f.expect.value, o))
+	}
+	return nil
+}
+
+// terminal is the width of the terminal behind w, 0 if it is none, and whether it
+// wants colour.
+func terminal(w io.Writer) (width int, colour bool) {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0, false
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, false
+	}
+	return int(size.Col), os.Getenv("NO_COLOR") == ""
+}
+
+// oneOf is a flag with a few values.
+type oneOf struct {
+	value  string
+	values []string
+}
+
+// String is the chosen value.
+func (o *oneOf) String() string { return o.value }
+
+// Set takes one of the values.
+func (o *oneOf) Set(s string) error {
+	if !slices.Contains(o.values, s) {
+		return fmt.Errorf("allowed: %s", strings.Join(o.values, ", "))
+	}
+	o.value = s
+	return nil
+}
+
+// Type is what the help text calls the flag's value.
+func (o *oneOf) Type() string { return "WORD" }

@@ -1,0 +1,316 @@
+package journey
+
+import (
+	"fmt"
+
+	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/header"
+	"github.com/hooklab/hooklab/dataplane/node"
+	"github.com/hooklab/hooklab/dataplane/sim"
+	"github.com/hooklab/hooklab/maps"
+)
+
+// nodeView is a node with its maps as they are now.
+type nodeView struct {
+	name    string
+	cluster *cluster.Cluster
+	set     *maps.Set
+	opt     maps.TextOptions
+	devices map[uint32]string
+
+	hostEndpoint uint16
+}
+
+// device is a device's name.
+func (n *nodeView) device(ifindex uint32) string {
+	if name := n.devices[ifindex]; name != "" {
+		return name
+	}
+	return fmt.Sprintf("ifindex %d, which does not exist", ifindex)
+}
+
+// recorder makes packets of a simulation's events.
+type recorder struct {
+	cluster *cluster.Cluster
+	made    *maps.Set // of the engine that was made last
+	nodes   map[string]*nodeView
+	packets []*Packet          // in the order in which they got on their way
+	all     map[uint64]*Packet // by Event.Packet
+	frames  map[uint64]*Packet // by Event.Frame
+	place   map[*Packet]string // where it was last
+	run     *running
+}
+
+func newRecorder(c *cluster.Cluster) *recorder {
+	return &recorder{cluster: c, nodes: map[string]*nodeView{}, all: map[uint64]*Packet{}, frames: map[uint64]*Packet{}, place: map[*Packet]string{}}
+}
+
+// ended is the end of one of a packet's frames.
+type ended struct {
+	frame uint64
+	place string
+	kind  sim.Kind
+	cause sim.Reason
+	loss  node.Loss
+	run   *Run // that dropped it
+	raw   bool // a program's raw error went before
+	by    sim.Actor
+	data  []byte
+}
+
+// nodeMade notes whose engine has just been made.
+func (r *recorder) nodeMade(name string) {
+	n := &nodeView{name: name, cluster: r.cluster, set: r.made, opt: r.cluster.MapText(), devices: map[uint32]string{}}
+	if spec, err := r.cluster.Node(name); err == nil {
+		n.hostEndpoint = spec.HostID
+	}
+	for _, d := range r.cluster.Devices(name) {
+		n.devices[d.Ifindex] = d.Name
+	}
+	r.nodes[name] = n
+}
+
+// see is the simulation's observer.
+func (r *recorder) see(e *sim.Event) {
+	p := r.packet(e)
+	if !p.went && e.Kind != sim.Sent && e.Kind != sim.Waiting {
+		p.went = true
+		r.packets = append(r.packets, p)
+	}
+	where := e.Place.String()
+	switch e.Kind {
+	case sim.Sent:
+		p.add(e, StepSent, "sends "+p.Summary)
+	case sim.Out:
+		r.tap(p, e, "Out")
+	case sim.In:
+		r.arrival(p, e)
+		r.tap(p, e, direction(e, e.Data))
+	case sim.NodeStep:
+		r.nodeStep(p, e)
+	case sim.Encapsulated, sim.Decapsulated:
+		r.wire(p, e)
+	case sim.Received:
+		p.add(e, StepReceived, "takes "+summary(e.Data))
+		p.ends = append(p.ends, &ended{frame: e.Frame, place: where, kind: e.Kind, data: clone(e.Data)})
+	case sim.Left:
+		p.add(e, StepLeft, "leaves the cluster as "+summary(e.Data))
+		p.ends = append(p.ends, &ended{frame: e.Frame, place: where, kind: e.Kind, data: clone(e.Data)})
+	case sim.Lost:
+		p.add(e, StepLost, e.Reason.String())
+		p.ends = append(p.ends, &ended{frame: e.Frame, place: where, kind: e.Kind, cause: e.Reason, by: e.Actor, data: clone(e.Data)})
+	case sim.Waiting, sim.Notified:
+	default:
+		r.stack(p, e)
+	}
+	r.place[p] = where
+}
+
+// packet is the packet that an event is about.
+func (r *recorder) packet(e *sim.Event) *Packet {
+	p := r.all[e.Packet]
+	if p == nil {
+		p = &Packet{Summary: packetSummary(e.Data), sent: e.Packet, parent: e.Parent, Relation: relation(e.Relation)}
+		r.all[e.Packet] = p
+	}
+	r.frames[e.Frame] = p
+	return p
+}
+
+func relation(r sim.Relation) Relation {
+	switch r {
+	case sim.Answer:
+		return Answer
+	case sim.Failure:
+		return Failure
+	case sim.Asking:
+		return Asking
+	default:
+		return Request
+	}
+}
+
+// packetSummary is a frame's content with TTL and length.
+func packetSummary(b []byte) string {
+	if t := ttl(b); t != 0 {
+		return fmt.Sprintf("%s, TTL %d, %d bytes", summary(b), t, len(b))
+	}
+	return summary(b)
+}
+
+func (p *Packet) add(e *sim.Event, kind StepKind, text string) *Step {
+	s := &Step{Kind: kind, Place: e.Place.String(), Device: e.Device, Text: text}
+	if e.Actor != sim.Kernel {
+		s.Actor = e.Actor.String()
+	}
+	p.Steps = append(p.Steps, s)
+	return s
+}
+
+// arrival says that a node has no XDP program, once where a packet enters it.
+func (r *recorder) arrival(p *Packet, e *sim.Event) {
+	if e.Place.Kind == sim.AtNode && r.place[p] != e.Place.String() {
+		p.add(e, StepXDP, "XDP: none attached")
+	}
+}
+
+// direction is tcpdump's word for a frame that comes in.
+func direction(e *sim.Event, b []byte) string {
+	switch {
+	case e.Node != nil && e.Node.Packet.PktType == dataplane.PacketOtherHost:
+		return "P"
+	case len(b) >= header.EthernetSize && header.Ethernet(b).Dst() == header.BroadcastMAC():
+		return "B"
+	}
+	return "In"
+}
+
+// tap is a frame that a packet socket sees.
+func (r *recorder) tap(p *Packet, e *sim.Event, dir string) {
+	t := &Tap{Direction: dir, Length: len(e.Data), TTL: ttl(e.Data), Summary: summary(e.Data)}
+	if len(e.Data) >= header.EthernetSize {
+		eth := header.Ethernet(e.Data)
+		t.SrcMAC, t.DstMAC = cluster.MAC(eth.Src()).String(), cluster.MAC(eth.Dst()).String()
+	}
+	if o := e.Outer; o != nil {
+		t.Summary = fmt.Sprintf("%s:%d > %s:%d VXLAN, VNI %d", o.Src, o.SrcPort, o.Dst, o.DstPort, o.VNI)
+	}
+	p.add(e, StepTap, fmt.Sprintf("tcpdump -i %s: %s", e.Device, dir)).Tap = t
+}
+
+// nodeStep is a step inside a node's datapath.
+func (r *recorder) nodeStep(p *Packet, e *sim.Event) {
+	n, step := r.nodes[e.Place.Name], e.Node
+	switch step.Kind {
+	case node.EventIn:
+		r.arrival(p, e)
+		r.tap(p, e, direction(e, e.Data))
+	case node.EventOut:
+		r.tap(p, e, "Out")
+	case node.EventBefore:
+		r.run = n.begin(step)
+	case node.EventAfter:
+		run := n.end(r.run, step)
+		p.add(e, StepHook, run.Program+" at "+run.Direction+" of "+e.Device).Run = run
+		r.untapped(p, e, n, run)
+	case node.EventToStack:
+		p.add(e, StepStack, "the host stack receives it from "+e.Device)
+	case node.EventLost:
+		p.add(e, StepLost, lossText(step.Loss))
+		end := &ended{frame: e.Frame, place: e.Place.String(), kind: e.Kind, loss: step.Loss, data: clone(e.Data)}
+		if step.Loss == node.LossVerdict {
+			end.run = p.lastRun()
+		}
+		p.ends = append(p.ends, end)
+	case node.EventToPod, node.EventToUnderlay:
+	}
+}
+
+func lossText(l node.Loss) string {
+	if l == node.LossOtherHost {
+		return "the host stack ignores it: the frame has another host's MAC"
+	}
+	return l.String()
+}
+
+// untapped says on which device nobody sees the packet although it comes by there
+// (SPEC 20.1).
+func (r *recorder) untapped(p *Packet, e *sim.Event, n *nodeView, run *Run) {
+	v := e.Node.Verdict
+	kind := v.Kind()
+	if e.Node.Hook.Prog.Egress() && (kind == dataplane.Redirected || kind == dataplane.Dropped) {
+		p.add(e, StepNoTap, fmt.Sprintf("tcpdump -i %s does not show it: %s takes the frame before", e.Device, run.Program))
+	}
+	if kind == dataplane.Redirected && v.Flags&dataplane.RedirectPeer != 0 {
+		dev := n.device(v.Ifindex)
+		s := p.add(e, StepNoTap, fmt.Sprintf("tcpdump -i %s does not show it: redirect_peer goes past the device", dev))
+		s.Device = dev
+	}
+}
+
+func (p *Packet) lastRun() *Run {
+	for i := len(p.Steps) - 1; i >= 0; i-- {
+		if run := p.Steps[i].Run; run != nil {
+			return run
+		}
+	}
+	return nil
+}
+
+// wire is the way into or out of the tunnel.
+func (r *recorder) wire(p *Packet, e *sim.Event) {
+	o := e.Outer
+	if o == nil {
+		return
+	}
+	verb := "encapsulates"
+	if e.Kind == sim.Decapsulated {
+		verb = "decapsulates"
+	}
+	n := &nodeView{cluster: r.cluster}
+	s := p.add(e, StepWire, fmt.Sprintf("cilium_vxlan %s: %s > %s, UDP %d, TTL %d, VNI %s",
+		verb, o.Src, o.Dst, o.DstPort, o.TTL, n.identity(o.VNI)))
+	s.Outer = &Outer{Src: o.Src.String(), Dst: o.Dst.String(), TTL: o.TTL, TOS: o.TOS, VNI: o.VNI}
+}
+
+// stack is something that a host stack did.
+func (r *recorder) stack(p *Packet, e *sim.Event) {
+	switch e.Kind {
+	case sim.Tracked:
+		p.add(e, StepStack, "nf_conntrack: "+e.Flow.String())
+	case sim.Routed:
+		p.add(e, StepStack, routeText(e.Route))
+	case sim.Resolved:
+		p.add(e, StepStack, "next hop's MAC is "+cluster.MAC(e.MAC).String())
+	case sim.Forwarded:
+		s := p.add(e, StepStack, "forwards it")
+		s.Changes = []Change{{"ip.ttl", fmt.Sprint(e.TTL[0]), fmt.Sprint(e.TTL[1])}}
+	case sim.Marked:
+		s := p.add(e, StepStack, "sets the mark")
+		s.Changes = []Change{{"mark", fmt.Sprintf("0x%x", e.Marks[0]), fmt.Sprintf("0x%x", e.Marks[1])}}
+	case sim.Translated:
+		side := "destination"
+		if e.NAT.Source {
+			side = "source"
+		}
+		what := "translates the " + side
+		if e.NAT.Reply {
+			what = "translates the " + side + " back"
+		}
+		s := p.add(e, StepStack, what+" ("+e.NAT.Rule.String()+")")
+		s.Changes = translation(e.NAT)
+	default:
+		p.add(e, StepStack, e.Kind.String())
+	}
+}
+
+func routeText(r *sim.Route) string {
+	if r.Table == "local" {
+		return "routes it to itself (table local)"
+	}
+	s := "routes it by " + r.Dst.String()
+	if r.Via.IsValid() {
+		s += " via " + r.Via.String()
+	}
+	s += " dev " + r.Device
+	if r.Table != "main" {
+		s += " table " + r.Table
+	}
+	return s
+}
+
+func clone(b []byte) []byte { return append([]byte(nil), b...) }
+
+// translation is what an address translation changes; the port of an ICMP message is
+// its id.
+func translation(n *sim.Translation) []Change {
+	c := Change{"ip.dst", n.From.Addr().String(), n.To.Addr().String()}
+	if n.Source {
+		c.Field = "ip.src"
+	}
+	if n.From.Port() == n.To.Port() {
+		return []Change{c}
+	}
+	return []Change{c, {"port or id", fmt.Sprint(n.From.Port()), fmt.Sprint(n.To.Port())}}
+}
