@@ -71,16 +71,16 @@ func (s *summary) tcp(p string, n int) string {
 // tcpFlagLetters are tcpdump's: a dot is ACK.
 func tcpFlagLetters(bits int) string {
 	const letters = "FSRP.UEWe"
-	out := ""
-	for i, c := range letters {
+	var out []byte
+	for i := range len(letters) {
 		if bits>>i&1 != 0 {
-			out += string(c)
+			out = append(out, letters[i])
 		}
 	}
-	if out == "" {
+	if len(out) == 0 {
 		return "none"
 	}
-	return out
+	return string(out)
 }
 
 func (s *summary) udp(p string) string {

@@ -238,11 +238,11 @@ func tcpOptionsText(b []byte) string {
 		case kind == timestamp && len(v) == 8:
 			opts = append(opts, "TS val "+decText(v[:4])+" ecr "+decText(v[4:]))
 		case kind == sack && len(v) > 0 && len(v)%8 == 0:
-			s := fmt.Sprintf("sack %d", len(v)/8)
+			blocks := []string{fmt.Sprintf("sack %d", len(v)/8)}
 			for ; len(v) > 0; v = v[8:] {
-				s += " {" + decText(v[:4]) + ":" + decText(v[4:8]) + "}"
+				blocks = append(blocks, "{"+decText(v[:4])+":"+decText(v[4:8])+"}")
 			}
-			opts = append(opts, s)
+			opts = append(opts, strings.Join(blocks, " "))
 		default:
 			opts = append(opts, fmt.Sprintf("option %d 0x%x", kind, v))
 		}
