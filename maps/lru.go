@@ -6,7 +6,7 @@ package maps
 // Differs: the order of use is exact. The kernel approximates it with a reference bit and lists for each CPU, evicts in batches, and
 // may evict although an update then fails for its flags; which entry goes is not specified there. Test: TestAgainstModel.
 type LRU[K comparable, V any] struct {
-	table[K, V]
+	exact[K, V]
 }
 
 // NewLRU makes an empty LRU map. Type 0 in the spec means [TypeLRUHash], sizes 0 mean those of K and V; errors as [NewHash].
@@ -15,7 +15,7 @@ func NewLRU[K comparable, V any](s Spec) (*LRU[K, V], error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &LRU[K, V]{makeTable[K, V](s)}
+	m := &LRU[K, V]{makeExact[K, V](s)}
 	m.lru = true
 	return m, nil
 }
@@ -33,47 +33,4 @@ func (m *LRU[K, V]) Ref(k *K) *V {
 	}
 	m.toFront(slot, e)
 	return &e.val
-}
-
-// Set creates or replaces the entry of k and makes it the most recently used one, evicting the least recently used entry
-// of a full map. Errors: ErrKeyExist, ErrKeyNotExist, ErrInvalid (flag).
-func (m *LRU[K, V]) Set(k *K, v *V, f UpdateFlag) error {
-	return m.set(m.find(k), k, v, f)
-}
-
-// Remove deletes the entry of k; ErrKeyNotExist when there is none.
-func (m *LRU[K, V]) Remove(k *K) error {
-	slot := m.find(k)
-	if slot == none {
-		return ErrKeyNotExist
-	}
-	m.drop(slot)
-	return nil
-}
-
-// Lookup implements [Store]. It does not count as use.
-func (m *LRU[K, V]) Lookup(key, value []byte) error {
-	k, err := m.decodeKey(key)
-	if err != nil {
-		return err
-	}
-	return m.copyOut(m.find(&k), value)
-}
-
-// Update implements [Store].
-func (m *LRU[K, V]) Update(key, value []byte, f UpdateFlag) error {
-	k, v, err := m.decodeEntry(key, value)
-	if err != nil {
-		return err
-	}
-	return m.Set(&k, &v, f)
-}
-
-// Delete implements [Store].
-func (m *LRU[K, V]) Delete(key []byte) error {
-	k, err := m.decodeKey(key)
-	if err != nil {
-		return err
-	}
-	return m.Remove(&k)
 }

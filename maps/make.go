@@ -19,11 +19,11 @@ func fixedSpec[K, V any](name string, t Type, entries, flags uint32) Spec {
 
 // hashMap makes a hash map without preallocation, as Cilium's agent does by default.
 func hashMap[K comparable, V any](name string, t Type, entries uint32) *Hash[K, V] {
-	return &Hash[K, V]{makeTable[K, V](fixedSpec[K, V](name, t, entries, FlagNoPrealloc))}
+	return &Hash[K, V]{makeExact[K, V](fixedSpec[K, V](name, t, entries, FlagNoPrealloc))}
 }
 
 func lruMap[K comparable, V any](name string, entries uint32) *LRU[K, V] {
-	m := &LRU[K, V]{makeTable[K, V](fixedSpec[K, V](name, TypeLRUHash, entries, 0))}
+	m := &LRU[K, V]{makeExact[K, V](fixedSpec[K, V](name, TypeLRUHash, entries, 0))}
 	m.lru = true
 	return m
 }
