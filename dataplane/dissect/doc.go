@@ -8,7 +8,7 @@
 //
 // Captures are read with Reader (pcap and pcapng, also gzipped) and written with
 // Writer (pcapng: an interface for each hook, comments and a direction for each
-// packet).
+// packet). EthernetFrame makes frames of what tcpdump -i any captures.
 //
 // All of it allocates and is meant for output, not for the path of a packet.
 // gopacket is used here and in tests only.

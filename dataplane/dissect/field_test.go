@@ -2,6 +2,7 @@ package dissect_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"slices"
@@ -211,6 +212,60 @@ func FuzzDiff(f *testing.F) {
 		for _, c := range changes {
 			if c.Before == c.After {
 				t.Errorf("no change: %+v", c)
+			}
+		}
+	})
+}
+
+// Whatever gopacket can decode, the fields must say the same of.
+func FuzzFields(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		got := map[string]string{}
+		for _, f := range dissect.Fields(frame) {
+			got[f.Name] = f.Value
+		}
+		var (
+			eth   layers.Ethernet
+			arp   layers.ARP
+			ip    layers.IPv4
+			tcp   layers.TCP
+			udp   layers.UDP
+			icmp  layers.ICMPv4
+			types []gopacket.LayerType
+		)
+		parser := gopacket.NewDecodingLayerParser(layers.LayerTypeEthernet, &eth, &arp, &ip, &tcp, &udp, &icmp)
+		_ = parser.DecodeLayers(frame, &types)
+		if p := got["ip.proto"]; p == "IPIP" || p == "94" || len(frame) > 14 && frame[14]>>4 != 4 {
+			return // the parser keeps the inner header only; and it takes any version for 4
+		}
+		for _, layer := range types {
+			want := map[string]any{}
+			switch layer {
+			case layers.LayerTypeEthernet:
+				want["eth.dst"], want["eth.src"] = eth.DstMAC, eth.SrcMAC
+			case layers.LayerTypeARP:
+				if arp.HwAddressSize != 6 || arp.ProtAddressSize != 4 {
+					return
+				}
+				want["arp.sender_mac"], want["arp.sender_ip"] = net.HardwareAddr(arp.SourceHwAddress), net.IP(arp.SourceProtAddress)
+				want["arp.target_mac"], want["arp.target_ip"] = net.HardwareAddr(arp.DstHwAddress), net.IP(arp.DstProtAddress)
+			case layers.LayerTypeIPv4:
+				want["ip.src"], want["ip.dst"], want["ip.ttl"], want["ip.id"] = ip.SrcIP, ip.DstIP, ip.TTL, ip.Id
+				want["ip.len"], want["ip.frag"], want["ip.hlen"] = binary.BigEndian.Uint16(frame[16:]), int(ip.FragOffset)*8, int(ip.IHL)*4
+				want["ip.checksum"], want["ip.tos"] = fmt.Sprintf("0x%04x", ip.Checksum), fmt.Sprintf("0x%02x", ip.TOS)
+			case layers.LayerTypeTCP:
+				want["tcp.sport"], want["tcp.dport"], want["tcp.seq"], want["tcp.ack"] = uint16(tcp.SrcPort), uint16(tcp.DstPort), tcp.Seq, tcp.Ack
+				want["tcp.hlen"], want["tcp.window"], want["tcp.urgent"] = int(tcp.DataOffset)*4, tcp.Window, tcp.Urgent
+			case layers.LayerTypeUDP:
+				want["udp.sport"], want["udp.dport"], want["udp.len"] = uint16(udp.SrcPort), uint16(udp.DstPort), udp.Length
+			case layers.LayerTypeICMPv4:
+				want["icmp.code"], want["icmp.checksum"] = icmp.TypeCode.Code(), fmt.Sprintf("0x%04x", icmp.Checksum)
+			}
+			for name, w := range want {
+				if got[name] != fmt.Sprint(w) {
+					t.Errorf("%s: got %q, gopacket reads %v", name, got[name], w)
+				}
 			}
 		}
 	})

@@ -121,10 +121,11 @@ func TestWriterAgainstTshark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := strings.Split(strings.TrimRight(string(out), "\n"), "\n")
+	text := strings.ReplaceAll(string(out), "0x0000000", "") // some versions print the direction in hex
+	got := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, want := range [][]string{
-		{"from-container@lxc1|", "handle_xgress", "VERDICT DELIVERED — because", "1772600767.123456789|3|3"},
-		{"eth0||", "1772600767.123456790|1500|60"},
+		{"from-container@lxc1|", "|1|", "handle_xgress", "VERDICT DELIVERED — because", "1772600767.123456789|3|3"},
+		{"eth0||2|", "1772600767.123456790|1500|60"},
 		{"from-container@lxc1|five ns|", "0.000000005|60|50"},
 		{"eth0||", "|0|0"},
 	} {

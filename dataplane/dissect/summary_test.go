@@ -94,6 +94,79 @@ func TestSummaryOfBrokenFrames(t *testing.T) {
 	}
 }
 
+// Kinds and codes that occur in no sample, by their names.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	icmp4 := func(typ, code uint8) []byte {
+		return build(t, eth(layers.EthernetTypeIPv4), ip4(layers.IPProtocolICMPv4), icmp(typ, code, 0, 0))
+	}
+	icmp6 := func(typ uint8) []byte {
+		return build(t, eth(layers.EthernetTypeIPv6), ip6(layers.IPProtocolICMPv6), &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)})
+	}
+	options := func(b ...byte) []byte {
+		frame := build(t, eth(layers.EthernetTypeIPv4), ip4(layers.IPProtocolTCP), &layers.TCP{DstPort: 80}, gopacket.Payload(b))
+		frame[46] = byte(5+len(b)/4) << 4
+		return frame
+	}
+	mld := build(t, eth(layers.EthernetTypeIPv6), ip6(layers.IPProtocolIPv6HopByHop), gopacket.Payload{58, 0, 5, 2, 0, 0, 1, 0, 143, 0, 0, 0, 0, 0, 0, 0})
+	for _, tt := range []struct {
+		name  string
+		frame []byte
+		want  string // a part of the line
+	}{
+		{"net", icmp4(3, 0), "ICMP net unreachable, length 8"},
+		{"host", icmp4(3, 1), "ICMP host unreachable, length 8"},
+		{"protocol", icmp4(3, 2), "ICMP protocol unreachable"},
+		{"prohibited", icmp4(3, 13), "ICMP unreachable - administratively prohibited"},
+		{"other unreachable", icmp4(3, 5), "ICMP unreachable, code 5"},
+		{"reassembly", icmp4(11, 1), "ICMP time exceeded at reassembly"},
+		{"source quench", icmp4(4, 0), "ICMP source quench, length 8"},
+		{"redirect", icmp4(5, 1), "ICMP redirect, length 8"},
+		{"parameter problem", icmp4(12, 0), "ICMP parameter problem, length 8"},
+		{"other icmp", icmp4(42, 0), "ICMP type 42, length 8"},
+		{"icmp6 unreachable", icmp6(1), "ICMP6 unreachable"},
+		{"icmp6 too big", icmp6(2), "ICMP6 packet too big"},
+		{"icmp6 time", icmp6(3), "ICMP6 time exceeded"},
+		{"icmp6 echo request", icmp6(128), "ICMP6 echo request"},
+		{"icmp6 echo reply", icmp6(129), "ICMP6 echo reply"},
+		{"icmp6 ra", icmp6(134), "ICMP6 router advertisement"},
+		{"icmp6 ns", icmp6(135), "ICMP6 neighbor solicitation"},
+		{"icmp6 na", icmp6(136), "ICMP6 neighbor advertisement"},
+		{"other icmp6", icmp6(200), "ICMP6 type 200, length 4"},
+		{"mld", mld, "IP6 fe80::1 > ff02::2: ICMP6 multicast listener report, length 8"},
+		{"icmp6 cut off", mld[:63], "ICMP6 [header cut off after 1 bytes] [cut off: 49 of 56 bytes]"},
+		{"ipv6 cut off", mld[:30], "IP6 [header cut off after 16 bytes]"},
+		{"ipv6 malformed", with(mld, 14, 0x45), "IP6 [malformed header, 56 bytes: 4500"},
+		{"no flags", options(), "Flags [none], seq 0"},
+		{"sack", options(1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9), "options [nop, nop, sack 1 {1:9}], length 0"},
+		{"end of options", options(2, 4, 1, 2, 0, 9, 9, 9), "options [mss 258, eol], length 0"},
+		{"unknown option", options(34, 4, 0xab, 0xcd), "options [option 34 0xabcd]"},
+		{"option of a wrong length", options(2, 3, 1, 1), "options [option 2 0x01, nop]"},
+		{"option beyond the header", options(1, 1, 1, 4), "options [nop, nop, nop, malformed]"},
+		{"option of no length", options(8, 0, 0, 0), "options [malformed]"},
+	} {
+		if got := dissect.Summary(tt.frame); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %s, want %s in it", tt.name, got, tt.want)
+		}
+	}
+	if got, want := dissect.Connection(options()), "10.0.1.178:0 -> 10.0.1.79:80 tcp "; got != want {
+		t.Errorf("connection without flags: got %q, want %q", got, want)
+	}
+}
+
+// Frames within frames are shown up to a depth.
+func TestNesting(t *testing.T) {
+	t.Parallel()
+	frame := build(t, eth(layers.EthernetTypeARP), arp(1))
+	for vni := range uint32(5) {
+		frame = vxlan(t, 10+vni, frame)
+	}
+	got := dissect.Summary(frame)
+	if want := "VXLAN vni 11, length 110"; strings.Count(got, "VXLAN") != 4 || !strings.HasSuffix(got, want) {
+		t.Errorf("got %s, want %s at its end", got, want)
+	}
+}
+
 func seed(f *testing.F) {
 	f.Helper()
 	for _, s := range samples(f) {
