@@ -137,6 +137,7 @@ func (r *recorder) finish() []*Packet {
 		if of := r.frames[p.parent]; of != nil && of != p {
 			p.Of = of.ID
 		}
+		p.sorted()
 		p.Fate = fateOf(p)
 	}
 	return r.packets

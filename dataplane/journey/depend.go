@@ -30,7 +30,7 @@ func readBy(function string) []string {
 	case "inherit_identity_from_host":
 		return []string{"mark"}
 	case "arp_validate":
-		return []string{"eth.dst", "arp.op", "arp.tpa"}
+		return []string{"eth.dst", "arp.op", "arp.target_ip"}
 	case "handle_ipv4":
 		return []string{"ip.src", "ip.dst"}
 	}
@@ -41,10 +41,9 @@ func readBy(function string) []string {
 // is "NODE MAP KEY", one that is not there "NODE no MAP KEY".
 func (p *Packet) dependencies() (fields, entries []string) {
 	order := []string{
-		"eth.dst", "eth.type", "arp.op", "arp.tpa", "ip.src", "ip.dst", "ip.proto", "ip.ttl", "l4.sport", "l4.dport",
+		"eth.dst", "eth.type", "arp.op", "arp.target_ip", "ip.src", "ip.dst", "ip.proto", "ip.ttl", "l4.sport", "l4.dport",
 		"tcp.flags", "icmp.type", "icmp.id", "mark", "VNI",
 	}
-	proto := strings.ToLower(p.transport())
 	read := map[string]bool{}
 	for _, s := range p.Steps {
 		if s.Run == nil {
@@ -68,24 +67,14 @@ func (p *Packet) dependencies() (fields, entries []string) {
 		l4, name, _ := strings.Cut(f, ".")
 		switch {
 		case !read[f]:
-		case l4 == "l4" && (proto == "tcp" || proto == "udp"):
-			fields = append(fields, proto+"."+name)
-		case l4 == "l4", (l4 == "tcp" || l4 == "icmp") && l4 != proto:
+		case l4 == "l4" && (p.proto == "tcp" || p.proto == "udp"):
+			fields = append(fields, p.proto+"."+name)
+		case l4 == "l4", (l4 == "tcp" || l4 == "icmp") && l4 != p.proto:
 		default:
 			fields = append(fields, f)
 		}
 	}
 	return fields, entries
-}
-
-// transport is the packet's transport protocol.
-func (p *Packet) transport() string {
-	for _, proto := range []string{"TCP", "UDP", "ICMP"} {
-		if strings.Contains(p.Summary, " "+proto) {
-			return proto
-		}
-	}
-	return ""
 }
 
 // entry is what a lookup depended on.

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/hooklab/hooklab/dataplane/code"
-	"github.com/hooklab/hooklab/dataplane/header"
 	"github.com/hooklab/hooklab/dataplane/node"
 	"github.com/hooklab/hooklab/dataplane/trace"
 	"github.com/hooklab/hooklab/maps"
@@ -165,12 +164,4 @@ func (b *runBuilder) plainly(x *explanation) string {
 		return "the transport header is too short for its ports"
 	}
 	return code.Reason(b.run.Drop)
-}
-
-// ipOf is a frame's IPv4 header, or nil.
-func ipOf(b []byte) header.IPv4 {
-	if len(b) < header.EthernetSize+header.IPv4MinSize || header.Ethernet(b).Type() != header.EtherTypeIPv4 {
-		return nil
-	}
-	return header.IPv4(b[header.EthernetSize:])
 }

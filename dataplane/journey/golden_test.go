@@ -2,6 +2,7 @@ package journey_test
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
@@ -110,6 +111,22 @@ func TestArticle(t *testing.T) {
 			}
 			testkit.Golden(t, p.name+".mmd", b.Bytes())
 		})
+	}
+}
+
+// TestOldKernel finds the article's reverse NAT stack, which it has before Linux 5.10
+// only: the receiver's policy is then at the egress of its lxc device.
+func TestOldKernel(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../examples/01-article/cluster.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := load(t, strings.Replace(string(data), `kernelVersion: "5.10"`, `kernelVersion: "5.4"`, 1))
+	for _, from := range []string{"pod1-1", "pod2-1"} {
+		j := ask(t, c, journey.Question{From: from, To: "svc/web", Protocol: journey.TCP, Port: 80})
+		wantOrder(t, from, functions(answerTo(t, j, j.Asked())),
+			[]string{"handle_to_container", "tail_ipv4_to_endpoint", "ipv4_policy", "lb4_rev_nat", "__lb4_rev_nat"})
 	}
 }
 

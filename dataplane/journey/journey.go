@@ -37,10 +37,16 @@ type Packet struct {
 	Steps    []*Step  `json:"steps"`
 	Fate     Fate     `json:"fate"`
 
-	sent   uint64   // identity in the simulation
-	parent uint64   // in the simulation
-	ends   []*ended // of its frames, in order
-	went   bool     // it has left the socket that waits for ARP
+	brief     string   // the summary in short
+	proto     string   // transport protocol
+	ttl       uint8    // as it was sent
+	length    int      // as it was sent
+	sent      uint64   // identity in the simulation
+	parent    uint64   // in the simulation
+	ends      []*ended // of its frames, in order
+	fragments int
+	pieces    map[uint64]int // the number of the fragment that a frame is or carries
+	went      bool           // it has left the socket that waits for ARP
 }
 
 // Fate is how a packet ended.
@@ -48,6 +54,8 @@ type Fate struct {
 	Outcome Outcome `json:"outcome"`
 	Place   string  `json:"place"`
 	Text    string  `json:"text"`
+
+	refusal string // what keeps the receiver from taking it
 }
 
 // Outcome is what became of a packet.
@@ -84,7 +92,8 @@ type Step struct {
 	Kind    StepKind `json:"kind"`
 	Place   string   `json:"place"` // "pod default/web", "node worker"
 	Device  string   `json:"device,omitempty"`
-	Actor   string   `json:"actor,omitempty"` // who decided, if not the datapath's programs
+	Actor   string   `json:"actor,omitempty"`    // who decided, if not the datapath's programs
+	Piece   int      `json:"fragment,omitempty"` // of a packet that was fragmented, from 1
 	Text    string   `json:"text"`
 	Tap     *Tap     `json:"tap,omitempty"`
 	Run     *Run     `json:"run,omitempty"`
@@ -97,9 +106,11 @@ type Tap struct {
 	Direction string `json:"direction"` // "In", "Out"; "P": in, but addressed to another host
 	SrcMAC    string `json:"srcMAC"`
 	DstMAC    string `json:"dstMAC"`
-	Summary   string `json:"summary"`
+	Summary   string `json:"summary"` // tcpdump's line
 	TTL       uint8  `json:"ttl,omitempty"`
 	Length    int    `json:"length"`
+
+	brief string
 }
 
 // Outer is the header of a VXLAN packet.

@@ -2,6 +2,7 @@ package journey
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -86,13 +87,17 @@ func (p *page) line(c colour, indent, hang int, text string) {
 // columns writes a text with another one in the right column.
 func (p *page) columns(indent int, left, right string) {
 	gap := max(p.width-fileColumn-indent-utf8.RuneCountInString(left), 2)
-	p.w.WriteString(strings.Repeat(" ", indent) + left)
+	fmt.Fprint(p.w, strings.Repeat(" ", indent)+left)
 	p.put(dim, strings.Repeat(" ", gap)+right)
 }
 
 // rule writes a text with a line to the right edge.
 func (p *page) rule(c colour, text string) {
-	n := max(p.width-utf8.RuneCountInString(text)-1, 0)
+	n := p.width - utf8.RuneCountInString(text) - 1
+	if n < 0 {
+		p.line(c, 0, 3, text)
+		return
+	}
 	p.put(c, text+" "+strings.Repeat("─", n))
 }
 
@@ -101,5 +106,5 @@ func (p *page) put(c colour, s string) {
 	if p.colour && c != plain && s != "" {
 		s = string(c) + s + reset
 	}
-	p.w.WriteString(s + "\n")
+	fmt.Fprintln(p.w, s)
 }

@@ -11,7 +11,7 @@ import (
 // place, an arrow from place to place, a note for each program and host stack.
 func (j *Journey) WriteMermaid(w io.Writer) error {
 	d := &diagram{w: bufio.NewWriter(w), ids: map[string]string{}}
-	d.w.WriteString("sequenceDiagram\n")
+	fmt.Fprintln(d.w, "sequenceDiagram")
 	for _, p := range j.Packets {
 		for _, s := range p.Steps {
 			d.participant(s.Place)
@@ -48,10 +48,10 @@ func (d *diagram) participant(place string) {
 // packet draws a packet's way.
 func (d *diagram) packet(p *Packet) {
 	at := ""
-	summary := p.Summary
+	summary := p.brief
 	for _, s := range p.Steps {
 		if s.Tap != nil {
-			summary = s.Tap.Summary
+			summary = s.Tap.brief
 			if s.Tap.TTL != 0 {
 				summary += fmt.Sprintf(", TTL %d", s.Tap.TTL)
 			}

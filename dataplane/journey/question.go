@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,6 +51,8 @@ func (q *Question) Check() error {
 	switch {
 	case q.From == "" || q.To == "":
 		return fmt.Errorf("%w: it needs both ends", ErrQuestion)
+	case !slices.Contains([]Protocol{"", ICMP, TCP, UDP, ARP}, q.Protocol):
+		return fmt.Errorf("%w: protocol %q; allowed: icmp, tcp, udp, arp", ErrQuestion, q.Protocol)
 	case q.Flags != "" && q.Protocol != TCP:
 		return fmt.Errorf("%w: flags %s need tcp", ErrQuestion, q.Flags)
 	case q.Conversation && q.Protocol != TCP:
@@ -110,8 +113,7 @@ func (q *Question) flags() string {
 	return strings.ToUpper(q.Flags)
 }
 
-// ParseFlags reads TCP flags such as "SYN", "syn,ack" or "SA" as tcpdump writes them,
-// and "" as none. The error is an ErrQuestion.
+// ParseFlags reads TCP flags such as "SYN" or "syn,ack", and "" as none. The error is an ErrQuestion.
 func ParseFlags(s string) (uint8, error) {
 	var flags uint8
 	if s == "" {
@@ -119,13 +121,11 @@ func ParseFlags(s string) (uint8, error) {
 	}
 	for word := range strings.SplitSeq(strings.ToUpper(s), ",") {
 		bit := uint8(0)
-		for i, name := range flagNames {
-			if word == name {
-				bit = 1 << i
-			}
+		if i := slices.Index(flagNames(), word); i >= 0 {
+			bit = 1 << i
 		}
 		if bit == 0 {
-			return 0, fmt.Errorf("%w: TCP flag %q; allowed: %s", ErrQuestion, word, strings.Join(flagNames[:], ", "))
+			return 0, fmt.Errorf("%w: TCP flag %q; allowed: %s", ErrQuestion, word, strings.Join(flagNames(), ", "))
 		}
 		flags |= bit
 	}

@@ -2,9 +2,11 @@ package journey
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/dissect"
 	"github.com/hooklab/hooklab/dataplane/header"
 	"github.com/hooklab/hooklab/dataplane/node"
 	"github.com/hooklab/hooklab/dataplane/sim"
@@ -54,7 +56,6 @@ type ended struct {
 	cause sim.Reason
 	loss  node.Loss
 	run   *Run // that dropped it
-	raw   bool // a program's raw error went before
 	by    sim.Actor
 	data  []byte
 }
@@ -92,10 +93,10 @@ func (r *recorder) see(e *sim.Event) {
 	case sim.Encapsulated, sim.Decapsulated:
 		r.wire(p, e)
 	case sim.Received:
-		p.add(e, StepReceived, "takes "+summary(e.Data))
+		p.add(e, StepReceived, "takes "+brief(e.Data))
 		p.ends = append(p.ends, &ended{frame: e.Frame, place: where, kind: e.Kind, data: clone(e.Data)})
 	case sim.Left:
-		p.add(e, StepLeft, "leaves the cluster as "+summary(e.Data))
+		p.add(e, StepLeft, "leaves the cluster as "+brief(e.Data))
 		p.ends = append(p.ends, &ended{frame: e.Frame, place: where, kind: e.Kind, data: clone(e.Data)})
 	case sim.Lost:
 		p.add(e, StepLost, e.Reason.String())
@@ -111,10 +112,11 @@ func (r *recorder) see(e *sim.Event) {
 func (r *recorder) packet(e *sim.Event) *Packet {
 	p := r.all[e.Packet]
 	if p == nil {
-		p = &Packet{Summary: packetSummary(e.Data), sent: e.Packet, parent: e.Parent, Relation: relation(e.Relation)}
+		p = &Packet{Summary: dissect.Summary(e.Data), brief: brief(e.Data), proto: transport(e.Data), ttl: ttl(e.Data), length: len(e.Data), sent: e.Packet, parent: e.Parent, Relation: relation(e.Relation)}
 		r.all[e.Packet] = p
 	}
 	r.frames[e.Frame] = p
+	p.count(e)
 	return p
 }
 
@@ -131,16 +133,8 @@ func relation(r sim.Relation) Relation {
 	}
 }
 
-// packetSummary is a frame's content with TTL and length.
-func packetSummary(b []byte) string {
-	if t := ttl(b); t != 0 {
-		return fmt.Sprintf("%s, TTL %d, %d bytes", summary(b), t, len(b))
-	}
-	return summary(b)
-}
-
 func (p *Packet) add(e *sim.Event, kind StepKind, text string) *Step {
-	s := &Step{Kind: kind, Place: e.Place.String(), Device: e.Device, Text: text}
+	s := &Step{Kind: kind, Place: e.Place.String(), Device: e.Device, Piece: p.pieces[e.Frame], Text: text}
 	if e.Actor != sim.Kernel {
 		s.Actor = e.Actor.String()
 	}
@@ -168,13 +162,10 @@ func direction(e *sim.Event, b []byte) string {
 
 // tap is a frame that a packet socket sees.
 func (r *recorder) tap(p *Packet, e *sim.Event, dir string) {
-	t := &Tap{Direction: dir, Length: len(e.Data), TTL: ttl(e.Data), Summary: summary(e.Data)}
+	t := &Tap{Direction: dir, Length: len(e.Data), TTL: ttl(e.Data), Summary: dissect.Summary(e.Data), brief: brief(e.Data)}
 	if len(e.Data) >= header.EthernetSize {
 		eth := header.Ethernet(e.Data)
 		t.SrcMAC, t.DstMAC = cluster.MAC(eth.Src()).String(), cluster.MAC(eth.Dst()).String()
-	}
-	if o := e.Outer; o != nil {
-		t.Summary = fmt.Sprintf("%s:%d > %s:%d VXLAN, VNI %d", o.Src, o.SrcPort, o.Dst, o.DstPort, o.VNI)
 	}
 	p.add(e, StepTap, fmt.Sprintf("tcpdump -i %s: %s", e.Device, dir)).Tap = t
 }
@@ -230,9 +221,9 @@ func (r *recorder) untapped(p *Packet, e *sim.Event, n *nodeView, run *Run) {
 }
 
 func (p *Packet) lastRun() *Run {
-	for i := len(p.Steps) - 1; i >= 0; i-- {
-		if run := p.Steps[i].Run; run != nil {
-			return run
+	for _, s := range slices.Backward(p.Steps) {
+		if s.Run != nil {
+			return s.Run
 		}
 	}
 	return nil
@@ -280,8 +271,44 @@ func (r *recorder) stack(p *Packet, e *sim.Event) {
 		}
 		s := p.add(e, StepStack, what+" ("+e.NAT.Rule.String()+")")
 		s.Changes = translation(e.NAT)
+	case sim.Fragmented:
+		p.add(e, StepStack, fmt.Sprintf("cuts off fragment %d: %s", p.pieces[e.Frame], dissect.Summary(e.Data)))
+	case sim.Joined:
+		p.add(e, StepStack, "keeps the fragment until all are there")
+	case sim.Reassembled:
+		p.add(e, StepStack, "puts the fragments together: "+brief(e.Data))
 	default:
 		p.add(e, StepStack, e.Kind.String())
+	}
+}
+
+// count gives a new frame the number of its fragment: a fragment the next one, what
+// comes of it in another form the same.
+func (p *Packet) count(e *sim.Event) {
+	if p.pieces == nil {
+		p.pieces = map[uint64]int{}
+	}
+	switch _, known := p.pieces[e.Frame]; {
+	case known:
+	case e.Kind == sim.Fragmented:
+		p.fragments++
+		p.pieces[e.Frame] = p.fragments
+	case e.Kind == sim.Encapsulated, e.Kind == sim.Decapsulated:
+		p.pieces[e.Frame] = p.pieces[e.Parent]
+	default:
+		p.pieces[e.Frame] = 0
+	}
+}
+
+// sorted puts the steps of each fragment together.
+func (p *Packet) sorted() {
+	for from := 0; from < len(p.Steps); from++ {
+		to := from
+		for to < len(p.Steps) && p.Steps[to].Piece != 0 {
+			to++
+		}
+		slices.SortStableFunc(p.Steps[from:to], func(a, b *Step) int { return a.Piece - b.Piece })
+		from = to
 	}
 }
 

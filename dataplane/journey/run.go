@@ -29,7 +29,7 @@ func (n *nodeView) begin(e *node.Event) *running {
 func (n *nodeView) end(r *running, e *node.Event) *Run {
 	diff := r.journal.Diff()
 	n.set.Record(nil)
-	b := &runBuilder{node: n, hook: *e.Hook, frame: r.before, run: &Run{
+	b := &runBuilder{node: n, hook: *e.Hook, object: e.Hook.Endpoint, frame: r.before, run: &Run{
 		Program: e.Hook.Prog.String(), Direction: "ingress", Action: int32(e.Verdict.Action), Result: n.result(e),
 	}}
 	if e.Hook.Prog.Egress() {
@@ -94,6 +94,7 @@ type runBuilder struct {
 	frame []byte // as it is at this step
 	calls []int  // lines of the calls that are open
 
+	object  uint16   // the endpoint whose program runs, 0 for none
 	dropDir code.Dir // of the metric that counted the drop
 }
 
@@ -110,6 +111,9 @@ func (b *runBuilder) steps(buffer *trace.Buffer) {
 		case trace.KindTailCall:
 			hit, slot := !s.Ret.IsErr(), s.Slot
 			b.add(s, Line{Kind: LineTailCall, Map: b.progArray(s), Slot: &slot, Hit: &hit, Note: b.node.slotText(s.Map, slot)})
+			if hit && s.Map == trace.MapPolicyCall {
+				b.object = uint16(slot)
+			}
 		case trace.KindLookup, trace.KindUpdate:
 			b.entry(s, buffer.Key(s), buffer.Value(s))
 		case trace.KindRewrite:
@@ -181,8 +185,8 @@ func (b *runBuilder) progArray(s *trace.Step) string {
 	switch {
 	case s.Map != trace.MapCalls:
 		return s.Map.Name(s.Endpoint)
-	case b.hook.Endpoint != 0:
-		return maps.CallsName(b.hook.Endpoint)
+	case b.object != 0:
+		return maps.CallsName(b.object)
 	case b.hook.Prog == dataplane.FromOverlay || b.hook.Prog == dataplane.ToOverlay:
 		return "cilium_calls_overlay_2"
 	case b.node.device(b.hook.Ifindex) == node.Net.String():

@@ -7,35 +7,31 @@ import (
 
 // writeSummary writes a line for each hook and what the host stacks and the wire did,
 // and one on where tcpdump sees the packet.
-func (k *Packet) writeSummary(p *page) {
-	p.put(plain, "")
-	p.rule(blue, k.title())
-	for _, s := range k.Steps {
+func (p *Packet) writeSummary(out *page) {
+	out.put(plain, "")
+	out.rule(blue, p.title())
+	for _, s := range p.Steps {
 		where := s.Place + ": "
 		switch s.Kind {
 		case StepHook:
-			p.line(plain, stepIndent, 4, where+s.Text+s.Run.inShort())
+			out.line(plain, stepIndent, 4, where+s.Text+s.Run.inShort())
 		case StepStack, StepWire:
-			text := where + s.Text
-			if len(s.Changes) > 0 {
-				text += ": " + changesText(s.Changes)
-			}
-			p.line(plain, stepIndent, 4, text)
+			out.line(plain, stepIndent, 4, where+s.withChanges())
 		case StepReceived:
-			p.line(green, stepIndent, 4, where+s.Text)
+			out.line(green, stepIndent, 4, where+s.Text)
 		case StepLost:
-			p.line(red, stepIndent, 4, where+s.Text)
+			out.line(red, stepIndent, 4, where+s.Text)
 		case StepLeft:
-			p.line(plain, stepIndent, 4, where+s.Text)
+			out.line(plain, stepIndent, 4, where+s.Text)
 		case StepSent, StepTap, StepNoTap, StepXDP:
 		}
 	}
-	seen, unseen := k.taps()
-	text := "tcpdump sees it on " + strings.Join(seen, ", ")
+	seen, unseen := p.taps()
+	text := "tcpdump sees it on " + counted(seen)
 	if len(unseen) > 0 {
-		text += "; not on " + strings.Join(unseen, ", ")
+		text += "; not on " + counted(unseen)
 	}
-	p.line(dim, stepIndent, 4, text)
+	out.line(dim, stepIndent, 4, text)
 }
 
 // inShort is what a run decided.
@@ -48,8 +44,8 @@ func (r *Run) inShort() string {
 }
 
 // taps are the devices on which tcpdump sees a packet, and those that it passes unseen.
-func (k *Packet) taps() (seen, unseen []string) {
-	for _, s := range k.Steps {
+func (p *Packet) taps() (seen, unseen []string) {
+	for _, s := range p.Steps {
 		switch s.Kind {
 		case StepTap:
 			text := fmt.Sprintf("%s %s of %s", s.Device, s.Tap.Direction, trimPlace(s.Place))
@@ -63,4 +59,21 @@ func (k *Packet) taps() (seen, unseen []string) {
 		}
 	}
 	return seen, unseen
+}
+
+// counted lists texts, those that occur several times once.
+func counted(texts []string) string {
+	times := map[string]int{}
+	var out []string
+	for _, t := range texts {
+		if times[t]++; times[t] == 1 {
+			out = append(out, t)
+		}
+	}
+	for i, t := range out {
+		if n := times[t]; n > 1 {
+			out[i] = fmt.Sprintf("%s %d times", t, n)
+		}
+	}
+	return strings.Join(out, ", ")
 }

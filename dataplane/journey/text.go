@@ -47,25 +47,32 @@ func orUnnamed(s string) string {
 }
 
 // title is a packet's headline.
-func (k *Packet) title() string {
-	s := fmt.Sprintf("── %d  %s", k.ID, k.Summary)
-	if k.Of == 0 {
+func (p *Packet) title() string {
+	s := fmt.Sprintf("── %d  %s", p.ID, p.brief)
+	if p.ttl != 0 {
+		s += fmt.Sprintf(", TTL %d, %d bytes", p.ttl, p.length)
+	}
+	if p.Of == 0 {
 		return s
 	}
-	return s + fmt.Sprintf("  (%s %d)", map[Relation]string{Answer: "answers", Failure: "because of", Asking: "asks for"}[k.Relation], k.Of)
+	return s + fmt.Sprintf("  (%s %d)", map[Relation]string{Answer: "answers", Failure: "because of", Asking: "asks for"}[p.Relation], p.Of)
 }
 
 // write writes every step of a packet, those of one place below its name.
-func (k *Packet) write(p *page) {
-	p.put(plain, "")
-	p.rule(blue, k.title())
+func (p *Packet) write(out *page) {
+	out.put(plain, "")
+	out.rule(blue, p.title())
 	place := ""
-	for _, s := range k.Steps {
-		if s.Place != place {
-			p.put(bold, s.Place)
-			place = s.Place
+	for _, s := range p.Steps {
+		where := s.Place
+		if s.Piece != 0 {
+			where += fmt.Sprintf(", fragment %d", s.Piece)
 		}
-		s.write(p)
+		if where != place {
+			out.put(bold, where)
+			place = where
+		}
+		s.write(out)
 	}
 }
 
@@ -79,11 +86,11 @@ func (s *Step) write(p *page) {
 	switch s.Kind {
 	case StepTap:
 		t := s.Tap
-		what := fmt.Sprintf("◉ %s %s  %s > %s  %s", s.Device, t.Direction, t.SrcMAC, t.DstMAC, t.Summary)
+		what := fmt.Sprintf("◉ %s %s", s.Device, t.Direction)
 		if t.TTL != 0 {
-			what += fmt.Sprintf(", TTL %d", t.TTL)
+			what += fmt.Sprintf(" TTL %d", t.TTL)
 		}
-		p.line(cyan, stepIndent, 4, what)
+		p.line(cyan, stepIndent, 4, fmt.Sprintf("%s  %s > %s  %s", what, t.SrcMAC, t.DstMAC, t.Summary))
 	case StepNoTap:
 		p.line(yellow, stepIndent, 4, "◌ "+s.Text)
 	case StepHook:
@@ -94,15 +101,20 @@ func (s *Step) write(p *page) {
 	case StepLost:
 		p.line(red, stepIndent, 4, "✗ "+s.Text)
 	case StepSent, StepXDP, StepStack, StepWire, StepLeft:
-		text := "· " + s.Text
-		if s.Actor != "" {
-			text += " [" + s.Actor + "]"
-		}
-		if len(s.Changes) > 0 {
-			text += ": " + changesText(s.Changes)
-		}
-		p.line(plain, stepIndent, 4, text)
+		p.line(plain, stepIndent, 4, "· "+s.withChanges())
 	}
+}
+
+// withChanges is a step with who decided and what changed.
+func (s *Step) withChanges() string {
+	text := s.Text
+	if s.Actor != "" {
+		text += " [" + s.Actor + "]"
+	}
+	if len(s.Changes) > 0 {
+		text += ": " + changesText(s.Changes)
+	}
+	return text
 }
 
 func changesText(cs []Change) string {

@@ -13,7 +13,7 @@ import (
 // fateOf is what became of a packet: received, if any of its forms was.
 func fateOf(p *Packet) Fate {
 	if len(p.ends) == 0 {
-		return Fate{Unknown, p.lastPlace(), "the simulation ended before the packet did"}
+		return Fate{Outcome: Unknown, Place: p.lastPlace(), Text: "the simulation ended before the packet did"}
 	}
 	best := p.ends[0]
 	for _, e := range p.ends {
@@ -53,11 +53,12 @@ func (e *ended) fate(p *Packet) Fate {
 	f := Fate{Outcome: Lost, Place: e.place}
 	switch {
 	case e.kind == sim.Received:
-		f.Outcome, f.Text = Delivered, "received as "+summary(e.data)
+		f.Outcome, f.Text = Delivered, "received as "+brief(e.data)
 	case e.kind == sim.Left:
-		f.Outcome, f.Text = ToStack, "left the cluster as "+summary(e.data)
+		f.Outcome, f.Text = ToStack, "left the cluster as "+brief(e.data)
 	case e.refused():
-		f.Outcome, f.Text = Delivered, "arrived as "+summary(e.data)+", but "+refusal(e.cause)
+		f.refusal = ", where " + refusal(e.cause)
+		f.Outcome, f.Text = Delivered, "arrived as "+brief(e.data)+f.refusal
 	case e.kind == sim.Lost && (e.cause == sim.EngineFailed || e.cause == sim.Endless || e.cause == sim.Overflow), e.loss == node.LossEngine:
 		f.Outcome, f.Text = Unknown, e.cause.String()
 	case e.kind == sim.Lost && e.cause == sim.Rejected:
@@ -134,9 +135,11 @@ func (j *Journey) judge(failed error) {
 func verdictText(f Fate) string {
 	switch f.Outcome {
 	case Delivered:
-		return "to " + f.Place
+		return "to " + f.Place + f.refusal
 	case ToStack:
 		return "of a node, " + f.Text
+	case Dropped:
+		return "at " + f.Place + " (" + f.Text + ")"
 	default:
 		return "at " + f.Place
 	}
@@ -206,8 +209,7 @@ func (j *Journey) answer(p *Packet) string {
 
 // short is a packet's number and content.
 func (p *Packet) short() string {
-	s, _, _ := strings.Cut(p.Summary, ", TTL")
-	return fmt.Sprintf("packet %d, %s", p.ID, s)
+	return fmt.Sprintf("packet %d, %s", p.ID, p.brief)
 }
 
 // path is where a packet came by.
@@ -236,13 +238,4 @@ func (p *Packet) path() []string {
 		}
 	}
 	return out
-}
-
-// trimPlace is a place's name without its kind, the kind if it has no name.
-func trimPlace(s string) string {
-	kind, name, found := strings.Cut(s, " ")
-	if !found {
-		return kind
-	}
-	return name
 }
