@@ -34,7 +34,7 @@ func TestFields(t *testing.T) {
 		"26+4 ip.src 10.0.1.178", "30+4 ip.dst 10.0.1.79",
 		"34+2 tcp.sport 40000", "36+2 tcp.dport 80", "38+4 tcp.seq 1000", "42+4 tcp.ack 0", "46+2 tcp.hlen 40",
 		"46+2 tcp.flags SYN", "48+2 tcp.window 64240", "50+2 tcp.checksum 0x348c", "52+2 tcp.urgent 0",
-		"54+20 tcp.options mss 1460, sackOK, TS val 9 ecr 0, nop, wscale 7", "74+1 data 1 byte: 61",
+		"54+20 tcp.options mss 1460,sackOK,TS val 9 ecr 0,nop,wscale 7", "74+1 data 1 byte: 61",
 	}
 	ip := ip4(layers.IPProtocolTCP)
 	ip.Flags = layers.IPv4DontFragment

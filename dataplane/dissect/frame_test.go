@@ -129,11 +129,11 @@ func samples(tb testing.TB) []sample {
 	return []sample{
 		{
 			"arp request", build(tb, eth(layers.EthernetTypeARP), arp(1)),
-			"ARP, request who-has 10.0.1.79 tell 10.0.1.178, length 28", "66:fe:f8:92:bf:af -> 5a:03:c6:e1:49:d2 ARP",
+			"ARP, Request who-has 10.0.1.79 tell 10.0.1.178, length 28", "66:fe:f8:92:bf:af -> 5a:03:c6:e1:49:d2 ARP",
 		},
 		{
 			"arp reply", build(tb, eth(layers.EthernetTypeARP), arp(2)),
-			"ARP, reply 10.0.1.178 is-at 66:fe:f8:92:bf:af, length 28", "66:fe:f8:92:bf:af -> 5a:03:c6:e1:49:d2 ARP",
+			"ARP, Reply 10.0.1.178 is-at 66:fe:f8:92:bf:af, length 28", "66:fe:f8:92:bf:af -> 5a:03:c6:e1:49:d2 ARP",
 		},
 		{
 			"echo request", ping,
@@ -158,13 +158,13 @@ func samples(tb testing.TB) []sample {
 		{
 			"time exceeded",
 			build(tb, eth(layers.EthernetTypeIPv4), ip4(layers.IPProtocolICMPv4), icmp(11, 0, 0, 0), gopacket.Payload(ping[14:42])),
-			"IP 10.0.1.178 > 10.0.1.79: ICMP time exceeded in transit, length 36, about 10.0.1.178 > 10.0.1.79 ICMP echo request",
+			"IP 10.0.1.178 > 10.0.1.79: ICMP time exceeded in-transit, length 36, about 10.0.1.178 > 10.0.1.79 ICMP echo request",
 			"10.0.1.178 -> 10.0.1.79 TimeExceeded(TTLExceeded)",
 		},
 		{
 			"syn", build(tb, eth(layers.EthernetTypeIPv4), ip4(layers.IPProtocolTCP), syn()),
 			"IP 10.0.1.178.40000 > 10.0.1.79.80: Flags [S], seq 1000, win 64240, " +
-				"options [mss 1460, sackOK, TS val 9 ecr 0, nop, wscale 7], length 0",
+				"options [mss 1460,sackOK,TS val 9 ecr 0,nop,wscale 7], length 0",
 			"10.0.1.178:40000 -> 10.0.1.79:80 tcp SYN",
 		},
 		{
@@ -210,13 +210,13 @@ func samples(tb testing.TB) []sample {
 		{
 			"vxlan in vxlan", vxlan(tb, 1, vxlan(tb, 2, build(tb, eth(layers.EthernetTypeARP), arp(1)))),
 			"IP 172.18.0.2.40000 > 172.18.0.3.8472: VXLAN vni 1: IP 172.18.0.2.40000 > 172.18.0.3.8472: VXLAN vni 2: " +
-				"ARP, request who-has 10.0.1.79 tell 10.0.1.178, length 28",
+				"ARP, Request who-has 10.0.1.79 tell 10.0.1.178, length 28",
 			"172.18.0.2:40000 -> 172.18.0.3:8472 udp",
 		},
 		{
 			"router solicitation", build(tb, eth(layers.EthernetTypeIPv6), ip6(layers.IPProtocolICMPv6),
 				&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(133, 0)}, gopacket.Payload(make([]byte, 4))),
-			"IP6 fe80::1 > ff02::2: ICMP6 router solicitation, length 8", "fe80::1 -> ff02::2 RouterSolicitation",
+			"IP6 fe80::1 > ff02::2: ICMP6, router solicitation, length 8", "fe80::1 -> ff02::2 RouterSolicitation",
 		},
 		{
 			"udp over ipv6", build(tb, eth(layers.EthernetTypeIPv6), ip6(layers.IPProtocolUDP), udp(547), payload),
@@ -224,7 +224,7 @@ func samples(tb testing.TB) []sample {
 		},
 		{
 			"vlan", build(tb, eth(layers.EthernetTypeDot1Q), &layers.Dot1Q{VLANIdentifier: 5, Type: layers.EthernetTypeARP}, arp(1)),
-			"vlan 5, ARP, request who-has 10.0.1.79 tell 10.0.1.178, length 28", "66:fe:f8:92:bf:af -> 5a:03:c6:e1:49:d2 Dot1Q",
+			"vlan 5, ARP, Request who-has 10.0.1.79 tell 10.0.1.178, length 28", "66:fe:f8:92:bf:af -> 5a:03:c6:e1:49:d2 Dot1Q",
 		},
 		{
 			"unknown ether type", build(tb, eth(0x88cc), gopacket.Payload(make([]byte, 46))),

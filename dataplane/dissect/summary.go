@@ -10,7 +10,7 @@ import (
 // Summary is an Ethernet frame in one line, in tcpdump's manner: addresses and
 // ports, the protocol, what matters of its header, the length of the payload.
 //
-//	ARP, request who-has 10.0.1.79 tell 10.0.1.178, length 28
+//	ARP, Request who-has 10.0.1.79 tell 10.0.1.178, length 28
 //	IP 10.0.1.178.40000 > 10.0.1.79.80: Flags [S], seq 1, win 64240, options [mss 1460], length 0
 //	IP 172.18.0.2.51000 > 172.18.0.3.8472: VXLAN vni 13789: IP 10.0.1.178 > 10.0.0.5: ICMP echo request, id 1, seq 2, length 64
 //
@@ -101,9 +101,9 @@ func (s *summary) arp(p string) string {
 	}
 	switch uint16(s.number(p + "arp.op")) {
 	case header.ARPRequest:
-		return fmt.Sprintf("ARP, request who-has %s tell %s, length %d", s.text(p+"arp.target_ip"), s.text(p+"arp.sender_ip"), header.ARPSize)
+		return fmt.Sprintf("ARP, Request who-has %s tell %s, length %d", s.text(p+"arp.target_ip"), s.text(p+"arp.sender_ip"), header.ARPSize)
 	case header.ARPReply:
-		return fmt.Sprintf("ARP, reply %s is-at %s, length %d", s.text(p+"arp.sender_ip"), s.text(p+"arp.sender_mac"), header.ARPSize)
+		return fmt.Sprintf("ARP, Reply %s is-at %s, length %d", s.text(p+"arp.sender_ip"), s.text(p+"arp.sender_mac"), header.ARPSize)
 	}
 	return fmt.Sprintf("ARP, operation %s, length %d", s.text(p+"arp.op"), header.ARPSize)
 }

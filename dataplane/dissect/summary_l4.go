@@ -22,7 +22,7 @@ func (s *summary) transport(p, ip string, proto uint8, n int) string {
 		if !s.has(p + "icmp6.checksum") {
 			return line + s.cut(p, "icmp6", "icmp6.checksum")
 		}
-		return fmt.Sprintf("%s %s, length %d", line, typeName(s.text(p+"icmp6.type")), n)
+		return fmt.Sprintf("%s, %s, length %d", line, typeName(s.text(p+"icmp6.type")), n)
 	}
 	return fmt.Sprintf("%s > %s: %s, length %d", src, dst, protoName(protoText([]byte{proto})), n)
 }
@@ -140,7 +140,7 @@ func (s *summary) icmp(p string, n int) string {
 			line += " (mtu " + s.text(p+"icmp.mtu") + ")"
 		}
 	case header.ICMPTimeExceeded:
-		line += map[int]string{0: " in transit", 1: " at reassembly"}[code]
+		line += map[int]string{0: " in-transit", 1: " at reassembly"}[code]
 	}
 	return fmt.Sprintf("%s, length %d%s", line, n, s.quoted(p+"orig."))
 }

@@ -1,6 +1,8 @@
 package dissect_test
 
 import (
+	"bytes"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -18,6 +20,51 @@ func TestSummaryAndConnection(t *testing.T) {
 		}
 		if got := dissect.Connection(tt.frame); got != tt.connection {
 			t.Errorf("%s: connection:\n got %s\nwant %s", tt.name, got, tt.connection)
+		}
+	}
+}
+
+// tcpdump, where it is installed, must open what Writer writes; where Summary has
+// its words, they must be the same.
+func TestSummaryAgainstTcpdump(t *testing.T) {
+	t.Parallel()
+	tcpdump, err := exec.LookPath("tcpdump")
+	if err != nil {
+		t.Log("tcpdump is not installed; TestSummaryAndConnection has compared with what it prints")
+		return
+	}
+	same := map[string]bool{"echo request": true, "echo reply": true, "syn": true, "syn, ack": true, "data": true, "router solicitation": true}
+	var file bytes.Buffer
+	w, err := dissect.NewWriter(&file, dissect.Section{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.AddInterface(dissect.Interface{Name: "lxc1"}); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, s := range samples(t) {
+		if !same[s.name] {
+			continue
+		}
+		want = append(want, s.summary)
+		if err := w.Write(dissect.Record{Time: start, Data: s.frame, Comments: []string{s.name}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(tcpdump, "-t", "-n", "-r", "-")
+	cmd.Stdin = &file
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(want) != len(same) || len(got) != len(want) {
+		t.Fatalf("got %d lines, want %d of %d samples:\n%s", len(got), len(want), len(same), out)
+	}
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) { // it goes on with the application's protocol
+			t.Errorf("tcpdump: %s\nSummary: %s", got[i], want[i])
 		}
 	}
 }
@@ -64,7 +111,7 @@ func TestSummaryOfBrokenFrames(t *testing.T) {
 		},
 		{
 			"gso packet", gso, "IP 10.0.1.178.40000 > 10.0.1.79.80: Flags [S], seq 1000, win 64240, " +
-				"options [mss 1460, sackOK, TS val 9 ecr 0, nop, wscale 7], length 0 [ip checksum 0x63b5 is wrong]",
+				"options [mss 1460,sackOK,TS val 9 ecr 0,nop,wscale 7], length 0 [ip checksum 0x63b5 is wrong]",
 		},
 		{"udp length", with(udp53, 39, 7), "IP 10.0.1.178.40000 > 10.0.1.79.53: UDP [bad udp length 7]"},
 		{
@@ -124,25 +171,25 @@ func TestNames(t *testing.T) {
 		{"redirect", icmp4(5, 1), "ICMP redirect, length 8"},
 		{"parameter problem", icmp4(12, 0), "ICMP parameter problem, length 8"},
 		{"other icmp", icmp4(42, 0), "ICMP type 42, length 8"},
-		{"icmp6 unreachable", icmp6(1), "ICMP6 unreachable"},
-		{"icmp6 too big", icmp6(2), "ICMP6 packet too big"},
-		{"icmp6 time", icmp6(3), "ICMP6 time exceeded"},
-		{"icmp6 echo request", icmp6(128), "ICMP6 echo request"},
-		{"icmp6 echo reply", icmp6(129), "ICMP6 echo reply"},
-		{"icmp6 ra", icmp6(134), "ICMP6 router advertisement"},
-		{"icmp6 ns", icmp6(135), "ICMP6 neighbor solicitation"},
-		{"icmp6 na", icmp6(136), "ICMP6 neighbor advertisement"},
-		{"other icmp6", icmp6(200), "ICMP6 type 200, length 4"},
-		{"mld", mld, "IP6 fe80::1 > ff02::2: ICMP6 multicast listener report, length 8"},
+		{"icmp6 unreachable", icmp6(1), "ICMP6, unreachable"},
+		{"icmp6 too big", icmp6(2), "ICMP6, packet too big"},
+		{"icmp6 time", icmp6(3), "ICMP6, time exceeded"},
+		{"icmp6 echo request", icmp6(128), "ICMP6, echo request"},
+		{"icmp6 echo reply", icmp6(129), "ICMP6, echo reply"},
+		{"icmp6 ra", icmp6(134), "ICMP6, router advertisement"},
+		{"icmp6 ns", icmp6(135), "ICMP6, neighbor solicitation"},
+		{"icmp6 na", icmp6(136), "ICMP6, neighbor advertisement"},
+		{"other icmp6", icmp6(200), "ICMP6, type 200, length 4"},
+		{"mld", mld, "IP6 fe80::1 > ff02::2: ICMP6, multicast listener report, length 8"},
 		{"icmp6 cut off", mld[:63], "ICMP6 [header cut off after 1 bytes] [cut off: 49 of 56 bytes]"},
 		{"ipv6 cut off", mld[:30], "IP6 [header cut off after 16 bytes]"},
 		{"ipv6 malformed", with(mld, 14, 0x45), "IP6 [malformed header, 56 bytes: 4500"},
 		{"no flags", options(), "Flags [none], seq 0"},
-		{"sack", options(1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9), "options [nop, nop, sack 1 {1:9}], length 0"},
-		{"end of options", options(2, 4, 1, 2, 0, 9, 9, 9), "options [mss 258, eol], length 0"},
+		{"sack", options(1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9), "options [nop,nop,sack 1 {1:9}], length 0"},
+		{"end of options", options(2, 4, 1, 2, 0, 9, 9, 9), "options [mss 258,eol], length 0"},
 		{"unknown option", options(34, 4, 0xab, 0xcd), "options [option 34 0xabcd]"},
-		{"option of a wrong length", options(2, 3, 1, 1), "options [option 2 0x01, nop]"},
-		{"option beyond the header", options(1, 1, 1, 4), "options [nop, nop, nop, malformed]"},
+		{"option of a wrong length", options(2, 3, 1, 1), "options [option 2 0x01,nop]"},
+		{"option beyond the header", options(1, 1, 1, 4), "options [nop,nop,nop,malformed]"},
 		{"option of no length", options(8, 0, 0, 0), "options [malformed]"},
 	} {
 		if got := dissect.Summary(tt.frame); !strings.Contains(got, tt.want) {

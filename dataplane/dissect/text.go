@@ -210,21 +210,21 @@ func dataText(b []byte) string {
 	return fmt.Sprintf("%d %s: %x", len(b), unit, b)
 }
 
-// tcpOptionsText names TCP's options (RFC 9293, 7323, 2018).
+// tcpOptionsText names TCP's options (RFC 9293, 7323, 2018) as tcpdump does.
 func tcpOptionsText(b []byte) string {
 	const end, nop, mss, wscale, sackOK, sack, timestamp = 0, 1, 2, 3, 4, 5, 8
 	var opts []string
 	for len(b) > 0 {
 		switch b[0] {
 		case end:
-			return strings.Join(append(opts, "eol"), ", ")
+			return strings.Join(append(opts, "eol"), ",")
 		case nop:
 			opts = append(opts, "nop")
 			b = b[1:]
 			continue
 		}
 		if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) {
-			return strings.Join(append(opts, "malformed"), ", ")
+			return strings.Join(append(opts, "malformed"), ",")
 		}
 		kind, v := b[0], b[2:b[1]]
 		b = b[b[1]:]
@@ -247,5 +247,5 @@ func tcpOptionsText(b []byte) string {
 			opts = append(opts, fmt.Sprintf("option %d 0x%x", kind, v))
 		}
 	}
-	return strings.Join(opts, ", ")
+	return strings.Join(opts, ",")
 }
