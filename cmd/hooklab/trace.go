@@ -90,6 +90,9 @@ whatever the verdict, 3 if it is UNKNOWN, 1 if it is not as --expect says.`,
 		if err != nil {
 			return err
 		}
+		if err := f.checkEnds(c); err != nil {
+			return err
+		}
 		j, err := ask(c, f.question)
 		if err != nil {
 			return err
@@ -134,6 +137,11 @@ func endNames(cmd *cobra.Command, t *target, services bool) []string {
 	if err != nil {
 		return nil
 	}
+	return ends(c, services)
+}
+
+// ends are the names that an end of a question may have.
+func ends(c *cluster.Cluster, services bool) []string {
 	var names []string
 	for _, p := range c.Pods() {
 		names = append(names, p.Ref())
@@ -178,6 +186,40 @@ func (f *traceFlags) read(cmd *cobra.Command) error {
 		return usageError(cmd, err)
 	}
 	return nil
+}
+
+// checkEnds finds both ends in the cluster, or the names that may have been meant.
+func (f *traceFlags) checkEnds(c *cluster.Cluster) error {
+	for _, end := range []string{f.question.From, f.question.To} {
+		err := journey.CheckEnd(c, end)
+		if err == nil {
+			continue
+		}
+		if near := nearestEnds(end, ends(c, true)); len(near) > 0 && errors.Is(err, cluster.ErrInput) {
+			return usagef("nobody is called %q; did you mean %s?", end, strings.Join(near, " or "))
+		}
+		return exitWith(exitUsage, err)
+	}
+	return nil
+}
+
+// nearestEnds are the names that somebody may have meant, at most three of those that
+// differ least.
+func nearestEnds(word string, names []string) []string {
+	least := len(word)/2 + 1
+	var near []string
+	for _, name := range names {
+		d := min(distance(word, name), distance(word, strings.TrimPrefix(name, "default/")),
+			distance(word, strings.Replace(name, "svc/default/", "svc/", 1)), distance(word, strings.TrimPrefix(name, "node/")))
+		switch {
+		case d > least:
+		case d < least:
+			least, near = d, []string{name}
+		case len(near) < 3:
+			near = append(near, name)
+		}
+	}
+	return near
 }
 
 // ask traces a question with the emulated engine.

@@ -31,7 +31,7 @@ func Ask(c *cluster.Cluster, engine Engine, q Question) (*Journey, error) {
 		return nil, err
 	}
 	for _, end := range []string{q.From, q.To} {
-		if err := checkEnd(c, end); err != nil {
+		if err := CheckEnd(c, end); err != nil {
 			return nil, err
 		}
 	}

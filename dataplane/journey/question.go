@@ -141,8 +141,9 @@ func ParsePort(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// checkEnd says what is wrong with an end of a question in this cluster.
-func checkEnd(c *cluster.Cluster, name string) error {
+// CheckEnd says what is wrong with an end of a question in this cluster: a name that
+// nobody has is cluster.ErrInput, anything else ErrQuestion.
+func CheckEnd(c *cluster.Cluster, name string) error {
 	if ip, err := netip.ParseAddr(name); err == nil {
 		if !ip.Is4() {
 			return fmt.Errorf("%w: %s is not IPv4", ErrQuestion, name)
