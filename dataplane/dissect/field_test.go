@@ -85,6 +85,33 @@ func TestFieldsOfEveryLayer(t *testing.T) {
 	}
 }
 
+// A length of 0 is that of a GSO packet; a later fragment has no transport header.
+func TestLengthsAndFragments(t *testing.T) {
+	t.Parallel()
+	udp4 := build(t, eth(layers.EthernetTypeIPv4), ip4(layers.IPProtocolUDP), udp(53), gopacket.Payload(make([]byte, 30)))
+	head := ip6(layers.IPProtocolUDP)
+	head.TrafficClass, head.FlowLabel = 0xb9, 0xfedcb
+	udp6 := build(t, eth(layers.EthernetTypeIPv6), head, udp(53), gopacket.Payload(make([]byte, 4)))
+	later := ip4(layers.IPProtocolUDP)
+	later.FragOffset = 1
+	for _, tt := range []struct {
+		name  string
+		frame []byte
+		want  string
+	}{
+		{"udp length 0", with(udp4, 39, 0), "42+30 data 30 bytes: 00000000000000000000000000000000…"},
+		{"ip length 0", with(udp4, 17, 0), "42+30 data 30 bytes: 00000000000000000000000000000000…"},
+		{"ipv6 length 0", with(udp6, 19, 0), "62+4 data 4 bytes: 00000000"},
+		{"later fragment", build(t, eth(layers.EthernetTypeIPv4), later, gopacket.Payload(make([]byte, 30))), "34+30 data 30 bytes: 00000000000000000000000000000000…"},
+		{"traffic class", udp6, "14+4 ip6.class 0xb9"},
+		{"flow label", udp6, "14+4 ip6.flow 0xfedcb"},
+	} {
+		if got := lines(tt.frame); !slices.Contains(got, tt.want) {
+			t.Errorf("%s: no %q in\n%s", tt.name, tt.want, strings.Join(got, "\n"))
+		}
+	}
+}
+
 // Padding behind an IP packet and behind ARP is not the packet's.
 func TestTrailer(t *testing.T) {
 	t.Parallel()

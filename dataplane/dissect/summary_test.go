@@ -95,6 +95,7 @@ func TestSummaryOfBrokenFrames(t *testing.T) {
 			"IP 10.0.1.178.40000 > 10.0.1.79.80: Flags [S], seq 1000, win 64240, length 0 [cut off: 40 of 60 bytes]",
 		},
 		{"udp payload", udp53[:44], "IP 10.0.1.178.40000 > 10.0.1.79.53: UDP, length 10 [cut off: 30 of 38 bytes]"},
+		{"last byte", udp53[:51], "IP 10.0.1.178.40000 > 10.0.1.79.53: UDP, length 10 [cut off: 37 of 38 bytes]"},
 		{"icmp between fields", ping[:38], "IP 10.0.1.178 > 10.0.1.79: ICMP [header cut off after 4 bytes] [cut off: 24 of 28 bytes]"},
 		{"icmp without a byte", ping[:34], "IP 10.0.1.178 > 10.0.1.79: ICMP [header cut off after 0 bytes] [cut off: 20 of 28 bytes]"},
 		{"arp", request[:20], "ARP [header cut off after 6 bytes]"},
