@@ -6,9 +6,13 @@ import (
 )
 
 // writeSummary writes a line for each hook and what the host stacks and the wire did,
-// and one on where tcpdump sees the packet.
+// and one on where tcpdump sees the packet. ARP that is answered is one line.
 func (p *Packet) writeSummary(out *page) {
 	out.put(plain, "")
+	if p.Relation == Asking && p.Fate.Outcome == Delivered {
+		out.line(dim, 0, 5, p.title()+": "+strings.Join(p.path(), " → "))
+		return
+	}
 	out.rule(blue, p.title())
 	for _, s := range p.Steps {
 		where := s.Place + ": "

@@ -27,7 +27,7 @@ func (j *Journey) WriteText(w io.Writer, o TextOptions) error {
 			k.write(p)
 		}
 	}
-	j.conclude(p)
+	j.conclude(p, o.Detail != Summary)
 	return p.w.Flush()
 }
 
@@ -227,13 +227,16 @@ func wordsChanged(before, after string) string {
 	return strings.Join(out, ", ")
 }
 
-// conclude writes the reasons and the verdict.
-func (j *Journey) conclude(p *page) {
+// conclude writes the reasons and the verdict. A summary has told the decisions
+// already.
+func (j *Journey) conclude(p *page, decisions bool) {
 	v := &j.Verdict
 	p.put(plain, "")
 	p.rule(blue, "── why")
-	for _, r := range v.Reasons {
-		p.line(plain, stepIndent, 2, "• "+r)
+	if decisions {
+		for _, r := range v.Reasons {
+			p.line(plain, stepIndent, 2, "• "+r)
+		}
 	}
 	if d := v.Drop; d != nil {
 		p.line(red, stepIndent, 2, fmt.Sprintf("✗ xx drop (%s) code %d, %s, by %s", d.Reason, d.Code, d.Direction, d.Program))
