@@ -161,7 +161,8 @@ func (h *host) tailHandleIPv4(p *dataplane.Packet, fromHost bool) (ret code.Ret)
 }
 
 // handleIPv4 sends the host's packet to a local pod or to another node; what is
-// neither, and not known as a cluster address, is dropped (SPEC 10.2).
+// neither, and not known as a cluster address, is dropped (SPEC 10.2). A packet of
+// the network goes to a local pod only with host routing, and to the stack else.
 //
 // C: handle_ipv4 (bpf_host.c).
 func (h *host) handleIPv4(p *dataplane.Packet, identity uint32, fromHost bool) (ret code.Ret) {
@@ -172,15 +173,20 @@ func (h *host) handleIPv4(p *dataplane.Packet, identity uint32, fromHost bool) (
 	if ip == nil {
 		return code.DropInvalid
 	}
-	if !fromHost {
+	if !fromHost && h.cfg.Delivery != dataplane.DeliverPeer {
 		return code.OK // NO_REDIRECT: iptables must see it
 	}
-	p.Eth().SetDst(h.cfg.NetMAC)
+	if fromHost {
+		p.Eth().SetDst(h.cfg.NetMAC)
+	}
 	if ep := h.lookupIP4Endpoint(p, ip.Dst()); ep != nil {
 		if ep.Flags&maps.EndpointHost != 0 {
 			return code.OK
 		}
-		return h.ipv4LocalDelivery(p, &delivery{ep: ep, identity: identity, dir: code.Ingress, fromHost: true})
+		return h.ipv4LocalDelivery(p, &delivery{ep: ep, identity: identity, dir: code.Ingress, fromHost: fromHost})
+	}
+	if !fromHost {
+		return code.OK
 	}
 	n := encapsulation{identity: identity, reason: code.CTUnknown, monitor: monitorAlways}
 	info := h.ipcacheLookup4(p, ip.Dst())
@@ -204,11 +210,16 @@ func (h *host) toHost(p *dataplane.Packet) (ret code.Ret) {
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.ToHost), &ret)
 	}
-	if magic := p.CB[cbProxy]; magic&0xffff == markToProxy {
+	n := observation{point: code.TraceToStack, ifindex: h.cfg.HostIfindex, reason: code.CTUnknown}
+	switch magic := p.CB[cbProxy]; {
+	case magic&markMagicMask == markEncrypt:
+		p.Mark, n.src = magic, p.CB[cbEncryptID]
+		setIdentityMark(p, n.src)
+	case magic&0xffff == markToProxy:
 		p.CB[cbProxy] = 0
 		return h.ctxRedirectToProxyFirst(p, proxyPort(magic>>16)) // traced by the program that sent it
 	}
-	h.sendTraceNotify(p, &observation{point: code.TraceToStack, ifindex: h.cfg.HostIfindex, reason: code.CTUnknown})
+	h.sendTraceNotify(p, &n)
 	return code.OK
 }
 

@@ -269,7 +269,9 @@ func (l *lxc) egressConnection(p *dataplane.Packet, f *egress) code.Ret {
 		if f.ct.RevNAT == [2]byte{} {
 			return code.OK
 		}
-		return l.lb4RevNAT(p, f.ip, f.ct)
+		// As in C this takes a later fragment for one with an L4 header, and changes
+		// two bytes of its payload where the checksum would be.
+		return l.lb4RevNAT(p, f.ip, f.ct, csumL4OffsetAndFlags(f.ct.Tuple.Proto))
 	}
 	return code.DropUnknownCT
 }
@@ -277,11 +279,11 @@ func (l *lxc) egressConnection(p *dataplane.Packet, f *egress) code.Ret {
 // egressRoute sends the packet to a local pod, another node or the stack.
 func (l *lxc) egressRoute(p *dataplane.Packet, f *egress) code.Ret {
 	routing := l.cfg.Delivery != dataplane.DeliverStack
-	// A hairpin packet is delivered even without routing: the stack would not send
-	// it out of the device it came from.
+	// A hairpin packet is delivered even without routing, whoever it is for: the
+	// stack would not send it out of the device it came from.
 	if routing || f.hairpin {
 		if ep := l.lookupIP4Endpoint(p, f.ip.Dst()); ep != nil {
-			if ep.Flags&maps.EndpointHost != 0 {
+			if routing && ep.Flags&maps.EndpointHost != 0 {
 				return l.passToStack(p, f, routing)
 			}
 			p.CB[cbPolicy] = 0
@@ -307,6 +309,7 @@ func (l *lxc) passToStack(p *dataplane.Packet, f *egress, routing bool) code.Ret
 			return ret
 		}
 	}
+	p.Mark |= markMagicIdentity
 	setIdentityMark(p, l.cfg.Endpoint.Identity)
 	l.observeEgress(p, f, &observation{point: code.TraceToStack, src: l.cfg.Endpoint.Identity, dst: f.dst})
 	return code.OK

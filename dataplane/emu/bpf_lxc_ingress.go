@@ -114,7 +114,11 @@ func (l *lxc) ipv4Policy(p *dataplane.Packet, f *ingress) (ret code.Ret) {
 		return policyActProxyRedirect
 	}
 	if f.status == ctReply && f.ct.RevNAT != [2]byte{} && f.ct.Flags&maps.CTLBLoopback == 0 {
-		if ret = l.lb4RevNAT(p, f.ip, f.ct); ret.IsErr() {
+		var c csumOffset // a later fragment has none
+		if f.ip.HasL4Header() {
+			c = csumL4OffsetAndFlags(f.ct.Tuple.Proto)
+		}
+		if ret = l.lb4RevNAT(p, f.ip, f.ct, c); ret.IsErr() {
 			return ret
 		}
 	}
@@ -152,8 +156,8 @@ func (l *lxc) ingressPolicy(p *dataplane.Packet, f *ingress, reply bool) code.Re
 		l.sendPolicyVerdictNotify(p, &a, verdict, match)
 		return verdict
 	}
-	if verdict > 0 && p.TCIndex&tcSkipIngressProxy != 0 {
-		f.verdict = code.OK // it comes from that proxy
+	if p.TCIndex&tcSkipIngressProxy != 0 {
+		f.verdict = code.OK // it comes from that proxy, whose connection was reported
 		return code.OK
 	}
 	if f.status == ctNew || f.status == ctReopened {
@@ -194,6 +198,7 @@ func (l *lxc) handleToContainer(p *dataplane.Packet) (ret code.Ret) {
 	if !ok {
 		return l.ingressDrop(p, 0, code.DropUnsupportedL2)
 	}
+	bpfClearMeta(p)
 	identity, magic := l.inheritIdentityFromHost(p)
 	point := code.TraceFromStack
 	if magic == markProxyIngress || magic == markProxyEgress {

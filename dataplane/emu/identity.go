@@ -25,12 +25,12 @@ func identityIsRemoteNode(id uint32) bool {
 // C: get_identity (lib/overloadable_skb.h).
 func getIdentity(mark uint32) uint32 { return mark&0xff<<16 | mark>>16 }
 
-// setIdentityMark writes an identity and its magic into the mark; the second byte
-// of the mark keeps its other bits (SPEC 3.5, step 10).
+// setIdentityMark writes an identity into the mark; the second byte of the mark,
+// with the magic, stays (SPEC 3.5, step 10).
 //
 // C: set_identity_mark (lib/overloadable_skb.h).
 func setIdentityMark(p *dataplane.Packet, id uint32) {
-	p.Mark = p.Mark&markMagicKeyMask | markMagicIdentity | id&0xffff<<16 | id>>16&0xff
+	p.Mark = p.Mark&markMagicKeyMask | id&0xffff<<16 | id>>16&0xff
 }
 
 // inheritIdentityFromHost reads who sent a packet that comes from the stack from

@@ -59,6 +59,7 @@ func (o *object) ipv4LocalDelivery(p *dataplane.Packet, d *delivery) (ret code.R
 		return o.redirectEP(p, d.ep.Ifindex, d.fromHost)
 	}
 	if o.cfg.Delivery == dataplane.DeliverToContainer {
+		p.Mark |= markMagicIdentity
 		setIdentityMark(p, d.identity)
 		return o.redirectEP(p, d.ep.Ifindex, d.fromHost)
 	}

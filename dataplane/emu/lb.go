@@ -223,10 +223,11 @@ func (o *object) lb4CtxRestoreState(p *dataplane.Packet, dst [4]byte) ctState {
 }
 
 // lb4RevNAT makes a backend's answer one of the service. A service that is no
-// longer known leaves it untranslated (SPEC 6.6).
+// longer known leaves it untranslated (SPEC 6.6). c is where the packet's L4
+// checksum is taken to be.
 //
 // C: lb4_rev_nat (lib/lb.h).
-func (o *object) lb4RevNAT(p *dataplane.Packet, ip header.IPv4, ct *maps.CTBuffer4) (ret code.Ret) {
+func (o *object) lb4RevNAT(p *dataplane.Packet, ip header.IPv4, ct *maps.CTBuffer4, c csumOffset) (ret code.Ret) {
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.LB4RevNAT), &ret)
 	}
@@ -236,23 +237,19 @@ func (o *object) lb4RevNAT(p *dataplane.Packet, ip header.IPv4, ct *maps.CTBuffe
 	if nat == nil {
 		return code.OK
 	}
-	return o.lb4RevNATInner(p, ip, nat, ct)
+	return o.lb4RevNATInner(p, ip, nat, ct, c)
 }
 
 // lb4RevNATInner rewrites source port and address; on a looped connection the
 // old source becomes the destination.
 //
 // C: __lb4_rev_nat (lib/lb.h).
-func (o *object) lb4RevNATInner(p *dataplane.Packet, ip header.IPv4, nat *maps.RevNAT, ct *maps.CTBuffer4) (ret code.Ret) {
+func (o *object) lb4RevNATInner(p *dataplane.Packet, ip header.IPv4, nat *maps.RevNAT, ct *maps.CTBuffer4, c csumOffset) (ret code.Ret) {
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.LB4RevNATInner), &ret)
 	}
 	l4 := l4Offset(ip)
-	var c csumOffset
-	if ip.HasL4Header() {
-		c = csumL4OffsetAndFlags(ct.Tuple.Proto)
-	}
-	if c.off != 0 && nat.Port != [2]byte{} {
+	if c.off != 0 && ip.HasL4Header() && nat.Port != [2]byte{} {
 		b := p.Load(l4+header.SrcPort, 2)
 		if b == nil {
 			return code.Fault

@@ -158,7 +158,7 @@ func TestProxyFromToContainer(t *testing.T) {
 	r := w.toContainer(w.pod2, f.bytes(t), 0x27c20f00)
 	equal(t, "verdict", r.verdict, redirect(netIfindex))
 	equal(t, "frame", partsOf(t, r.frame), parts{
-		DstMAC: w.cfg.HostMAC, SrcMAC: w.pod1.mac, Src: w.pod1.ip, Dst: w.pod2.ip, TTL: 63, SrcPort: 1, DstPort: 80,
+		DstMAC: w.cfg.HostMAC, SrcMAC: w.pod2.nodeMAC, Src: w.pod1.ip, Dst: w.pod2.ip, TTL: 63, SrcPort: 1, DstPort: 80,
 	})
 	equal(t, "mark", r.packet.Mark, 0)
 	equal(t, "scratch", r.packet.CB[0], proxyMark)

@@ -60,7 +60,7 @@ func (o *object) ctxRedirectToProxyHairpinIPv4(p *dataplane.Packet, port proxyPo
 		defer p.Trace.Leave(p.Trace.Enter(trace.CtxRedirectToProxyHairpinIPv4), &ret)
 	}
 	p.CB[cbProxy] = markToProxy | uint32(port)<<16
-	if ret := o.ipv4L3(p, nil, &o.cfg.HostMAC); ret != code.OK {
+	if ret := o.ipv4L3(p, &o.nodeMAC, &o.cfg.HostMAC); ret != code.OK {
 		return ret
 	}
 	return o.ctxRedirect(p, o.cfg.NetIfindex)
