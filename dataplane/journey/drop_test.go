@@ -326,3 +326,19 @@ func FuzzQuestion(f *testing.F) {
 		}
 	})
 }
+
+// TestUnknown says that it does not know when an engine fails, and why.
+func TestUnknown(t *testing.T) {
+	t.Parallel()
+	broken := func(*maps.Set) (dataplane.Runner, error) { return nil, errors.New("out of order") }
+	j, err := journey.Ask(article(t), broken, journey.Question{From: "pod1-1", To: "pod1-2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := j.Verdict; v.Outcome != journey.Unknown || !strings.Contains(v.Because, "out of order") {
+		t.Errorf("got %+v", v)
+	}
+	if got := text(t, j, journey.Full); !strings.Contains(got, "\nVERDICT UNKNOWN") {
+		t.Errorf("got %s", got)
+	}
+}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// writeSummary writes a line for each hook and what the host stacks and the wire did,
-// and one on where tcpdump sees the packet. ARP that is answered is one line.
+// writeSummary writes a line for each hook, each decision and what the host stacks and
+// the wire did, and one on where tcpdump sees the packet. ARP that is answered is one line.
 func (p *Packet) writeSummary(out *page) {
 	out.put(plain, "")
 	if p.Relation == Asking && p.Fate.Outcome == Delivered {
@@ -14,21 +14,21 @@ func (p *Packet) writeSummary(out *page) {
 		return
 	}
 	out.rule(blue, p.title())
+	place := ""
 	for _, s := range p.Steps {
-		where := s.Place + ": "
-		switch s.Kind {
-		case StepHook:
-			out.line(plain, stepIndent, 4, where+s.Text+s.Run.inShort())
-		case StepStack, StepWire:
-			out.line(plain, stepIndent, 4, where+s.withChanges())
-		case StepReceived:
-			out.line(green, stepIndent, 4, where+s.Text)
-		case StepLost:
-			out.line(red, stepIndent, 4, where+s.Text)
-		case StepLeft:
-			out.line(plain, stepIndent, 4, where+s.Text)
-		case StepSent, StepTap, StepNoTap, StepXDP:
+		if s.Kind == StepSent || s.Kind == StepTap || s.Kind == StepNoTap || s.Kind == StepXDP {
+			continue
 		}
+		if where := s.where(); where != place {
+			out.put(bold, where)
+			place = where
+		}
+		if s.Run == nil {
+			s.write(out)
+			continue
+		}
+		out.line(bold, stepIndent, 4, "▶ "+s.Text)
+		s.Run.writeDecisions(out)
 	}
 	seen, unseen := p.taps()
 	text := "tcpdump sees it on " + counted(seen)
@@ -36,15 +36,6 @@ func (p *Packet) writeSummary(out *page) {
 		text += "; not on " + counted(unseen)
 	}
 	out.line(dim, stepIndent, 4, text)
-}
-
-// inShort is what a run decided.
-func (r *Run) inShort() string {
-	var out []string
-	for i := range r.Decisions {
-		out = append(out, r.Decisions[i].withOthers())
-	}
-	return " → " + strings.Join(append(out, r.Result), "; ")
 }
 
 // taps are the devices on which tcpdump sees a packet, and those that it passes unseen.

@@ -64,16 +64,20 @@ func (p *Packet) write(out *page) {
 	out.rule(blue, p.title())
 	place := ""
 	for _, s := range p.Steps {
-		where := s.Place
-		if s.Piece != 0 {
-			where += fmt.Sprintf(", fragment %d", s.Piece)
-		}
-		if where != place {
+		if where := s.where(); where != place {
 			out.put(bold, where)
 			place = where
 		}
 		s.write(out)
 	}
+}
+
+// where is the headline of what happens at one place.
+func (s *Step) where() string {
+	if s.Piece != 0 {
+		return fmt.Sprintf("%s, fragment %d", s.Place, s.Piece)
+	}
+	return s.Place
 }
 
 // Columns of the text form.
@@ -132,6 +136,11 @@ func (r *Run) write(p *page) {
 	for _, e := range r.Entries {
 		e.write(p)
 	}
+	r.writeDecisions(p)
+}
+
+// writeDecisions writes what a run decided and its result.
+func (r *Run) writeDecisions(p *page) {
 	for _, d := range r.Decisions {
 		p.line(plain, stepIndent+2, 4, "• "+d.withOthers())
 	}
