@@ -214,7 +214,6 @@ func (h *host) toHost(p *dataplane.Packet) (ret code.Ret) {
 	switch magic := p.CB[cbProxy]; {
 	case magic&markMagicMask == markEncrypt:
 		p.Mark, n.src = magic, p.CB[cbEncryptID]
-		setIdentityMark(p, n.src)
 	case magic&0xffff == markToProxy:
 		p.CB[cbProxy] = 0
 		return h.ctxRedirectToProxyFirst(p, proxyPort(magic>>16)) // traced by the program that sent it

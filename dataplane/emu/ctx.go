@@ -12,13 +12,13 @@ import (
 // Slots of skb->cb (SPEC 1). They survive tail calls and plain redirects.
 const (
 	cbSrcLabel  = 0 // also CB_PROXY_MAGIC
-	cbIfindex   = 1 // also CB_ENCRYPT_IDENTITY
+	cbIfindex   = 1
 	cbPolicy    = 2 // also CB_BACKEND_ID
 	cbFromHost  = 3
-	cbCTState   = 4
+	cbCTState   = 4 // also CB_ENCRYPT_IDENTITY
 	cbProxy     = cbSrcLabel
 	cbBackendID = cbPolicy
-	cbEncryptID = cbIfindex
+	cbEncryptID = cbCTState
 )
 
 // Values in the mark's magic nibble (SPEC 7).

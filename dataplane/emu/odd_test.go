@@ -95,6 +95,11 @@ func TestKnownFlowOfService(t *testing.T) {
 			w.maps.CT4.Ref(&k).RevNAT = be16(id)
 		}
 	}
+	noSlot := func(slot uint16) func(w *world) {
+		return func(w *world) {
+			must(t, w.maps.Services.Remove(&maps.LB4Key{Address: addr{10, 96, 1, 1}, DPort: be16(80), BackendSlot: slot}))
+		}
+	}
 	gone := func(id uint32) func(w *world) {
 		return func(w *world) { must(t, w.maps.Backends.Remove(&maps.LB4BackendKey{ID: id})) }
 	}
@@ -116,6 +121,7 @@ func TestKnownFlowOfService(t *testing.T) {
 		{"both gone", []func(*world){gone(50), gone(51)}, "A", dropped(code.DropNoService), 80, 1, fmt.Sprintf(entry, 50, 21600, "0x10", 5, "12")},
 		{"entry without service", []func(*world){revNAT(0)}, "A", redirect(16), 8000, 0, fmt.Sprintf(entry, 50, 21600, "0x10", 5, "12")},
 		{"entry of another service, new backend gone", []func(*world){revNAT(99), gone(51)}, "A", dropped(code.DropNoService), 80, 2, fmt.Sprintf(entry, 51, 21600, "0x10", 5, "12")},
+		{"entry of another service, slot gone", []func(*world){revNAT(99), noSlot(2)}, "A", dropped(code.DropNoService), 80, 1, fmt.Sprintf(entry, 50, 21600, "0x10", 99, "12")},
 		{"entry of another service", []func(*world){revNAT(99)}, "A", redirect(16), 8001, 1, fmt.Sprintf(entry, 51, 21600, "0x10", 5, "12")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -366,7 +372,7 @@ func TestFromHostInputs(t *testing.T) {
 	}
 	must(t, w.maps.IPCache.Remove(new(maps.NewIPCacheKey(addr{}, 0))))
 	equal(t, "unknown to the ipcache", w.fromHost(to(outside()), 0xc00).verdict, dropped(-151))
-	p := &dataplane.Packet{Data: to(podsOfB()[0].ip), Mark: 0xe00, CB: [5]uint32{1: 4711}}
+	p := &dataplane.Packet{Data: to(podsOfB()[0].ip), Mark: 0xe00, CB: [5]uint32{4: 4711}}
 	r := w.run(dataplane.Hook{Prog: dataplane.FromHost, Ifindex: hostIfindex}, p)
 	equal(t, "identity of the encrypt mark", r.packet.TunnelOut.ID, 4711)
 }

@@ -18,16 +18,17 @@ import (
 // gets its mark from the scratch slots; its type and the slots stay.
 func TestToHostEncrypted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, func(c *dataplane.Config) { c.Aggregation = dataplane.AggregateNone })
 	p := &dataplane.Packet{
 		Data: w.pod1.tcp(outside(), 1, 80, "S").bytes(t), Mark: 0x77,
-		CB: [5]uint32{0x5e00, 0x123456}, PktType: dataplane.PacketOtherHost,
+		CB: [5]uint32{0x47115e00, 1, 2, 3, 4712}, PktType: dataplane.PacketOtherHost,
 	}
 	r := w.run(dataplane.Hook{Prog: dataplane.ToHost, Ifindex: hostIfindex}, p)
 	equal(t, "verdict", r.verdict, pass())
-	equal(t, "mark", r.packet.Mark, 0x34565e12)
+	equal(t, "mark", r.packet.Mark, 0x47115e00)
 	equal(t, "packet type", r.packet.PktType, dataplane.PacketOtherHost)
-	equal(t, "scratch", r.packet.CB[0], 0x5e00)
+	equal(t, "scratch", r.packet.CB[0], 0x47115e00)
+	equal(t, "events", r.events, []string{"to-stack from 4096: 4712->0 id 0 ifindex 4 orig 0.0.0.0 unknown, 54 of 54"})
 	equal(t, "metrics", r.metrics, []string{"0 EGRESS +1 54"})
 }
 
@@ -38,7 +39,7 @@ func TestToContainerClearsScratch(t *testing.T) {
 	w := newWorld(t, deliver(dataplane.DeliverToContainer))
 	w.addIngressProgram(w.pod2)
 	r := w.run(w.hook(dataplane.ToContainer, w.pod2), &dataplane.Packet{
-		Data: w.pod1.tcp(w.pod2.ip, 1, 80, "S").bytes(t), Mark: 0xe00, CB: [5]uint32{1, 4711, 1, 1, 1},
+		Data: w.pod1.tcp(w.pod2.ip, 1, 80, "S").bytes(t), Mark: 0xe00, CB: [5]uint32{1, 2, 3, 4, 4711},
 	})
 	equal(t, "verdict", r.verdict, pass())
 	k := maps.CTKey{DAddr: w.pod1.ip, SAddr: w.pod2.ip, DPort: be16(80), SPort: be16(1), Proto: 6, Flags: maps.TupleIn}
