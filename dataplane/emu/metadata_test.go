@@ -50,7 +50,8 @@ func TestScratchAfterwards(t *testing.T) {
 	w = newWorld(t, deliver(dataplane.DeliverToContainer))
 	w.addIngressProgram(w.pod2)
 	in := w.fromPod(w.pod1, w.pod1.tcp(w.pod2.ip, 1, 80, "S").bytes(t))
-	w.toContainer(w.pod2, in.frame, in.packet.Mark)
+	r = w.toContainer(w.pod2, in.frame, in.packet.Mark)
+	equal(t, "into the pod", r.packet.CB, [5]uint32{})
 	r = w.fromPod(w.pod2, w.pod2.tcp(w.pod1.ip, 80, 1, "SA").bytes(t))
 	equal(t, "reply, to to-container", r.packet.CB, [5]uint32{})
 }

@@ -86,6 +86,52 @@ func TestDeny(t *testing.T) {
 	}
 }
 
+// TestProxyPortNeedsL4: a proxy port counts only in entries with a port.
+func TestProxyPortNeedsL4(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		key  maps.PolicyKey
+		want dataplane.Verdict
+	}{
+		{"identity and port", maps.PolicyKey{SecLabel: 10178, DPort: be16(80), Proto: 6}, pass()},
+		{"port", maps.PolicyKey{DPort: be16(80), Proto: 6}, pass()},
+		{"identity", maps.PolicyKey{SecLabel: 10178}, redirect(18)},
+		{"all", maps.PolicyKey{}, redirect(18)},
+	} {
+		w := newWorld(t)
+		w.policy(w.pod3, tt.key, toProxy())
+		equal(t, tt.name, w.fromPod(w.pod1, w.pod1.tcp(w.pod3.ip, 1, 80, "S").bytes(t)).verdict, tt.want)
+	}
+}
+
+// TestPolicyProgram enters a pod's policy program as other programs do, by its
+// scratch slots: sender's identity, device, and whether the host sends.
+func TestPolicyProgram(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, deliver(dataplane.DeliverPeer))
+	enter := func(p pod, cb [5]uint32) *result {
+		h := w.hook(dataplane.PolicyProg, p)
+		w.load(h, w.podConfig(p))
+		return w.run(h, &dataplane.Packet{Data: w.pod2.tcp(p.ip, 1, 80, "S").bytes(t), CB: cb})
+	}
+	peer := dataplane.Verdict{Action: code.Redirect, Ifindex: 14, Flags: dataplane.RedirectPeer}
+	equal(t, "from a pod", enter(w.pod1, [5]uint32{4711, 14, 0, 0, 0}).verdict, peer)
+	equal(t, "from the host", enter(w.pod1, [5]uint32{1, 14, 0, 1, 0}).verdict, redirect(14))
+	equal(t, "no device", enter(w.pod1, [5]uint32{4711, 0, 0, 0, 0}).verdict, pass())
+	// That a policy was passed already, at egress, counts for nothing here.
+	r := enter(w.pod3, [5]uint32{4711, 18, 1, 0, 0})
+	equal(t, "policy passed before", r.verdict, dropped(code.DropPolicy))
+	equal(t, "events", r.events, []string{
+		"verdict -133 from 51: remote 4711 port 80 proto 6 INGRESS none, 54 of 54",
+		"drop 133 from 51: 4711->10051 id 51 file 8, 54 of 54",
+	})
+	short := &dataplane.Packet{Data: make([]byte, 20), CB: [5]uint32{4711}}
+	equal(t, "no ether type", w.run(w.hook(dataplane.PolicyProg, w.pod1), short).verdict, dropped(code.DropUnsupportedL2))
+	v6 := &dataplane.Packet{Data: append(append(make([]byte, 12), 0x86, 0xdd), make([]byte, 40)...)}
+	equal(t, "IPv6", w.run(w.hook(dataplane.PolicyProg, w.pod1), v6).verdict, dropped(code.DropUnknownL3))
+}
+
 // TestProxy: a proxy port in the entry that matches sends new, known and reopened
 // connections to the stack with the proxy's mark; replies are not sent anew.
 func TestProxy(t *testing.T) {
