@@ -38,6 +38,7 @@ type traceFlags struct {
 	tcp, udp uint16
 	detail   oneOf
 	expect   oneOf
+	profiles []string
 }
 
 // newTrace makes the command trace.
@@ -75,6 +76,9 @@ whatever the verdict, 3 if it is UNKNOWN, 1 if it is not as --expect says.`,
   # From a node, as JSON
   hooklab trace --from node/cilium-worker --to 10.0.2.158 --udp 53 -o json
 
+  # Where the article and a real Cilium 1.12.8 part
+  hooklab trace --from pod1-1 --to pod1-2 --profile article,cilium-1.12
+
   # In a test: fail unless it is dropped
   hooklab trace --from pod1-1 --to 10.0.1.250 --expect dropped --detail minimal`,
 		Args: wants(),
@@ -86,6 +90,9 @@ whatever the verdict, 3 if it is UNKNOWN, 1 if it is not as --expect says.`,
 		if err := f.read(cmd); err != nil {
 			return err
 		}
+		if len(f.profiles) > 1 && (out.format != formatText || cmd.Flags().Changed("detail")) {
+			return usageError(cmd, errors.New("-o and --detail show one journey: give one profile"))
+		}
 		c, err := t.cluster(cmd)
 		if err != nil {
 			return err
@@ -93,14 +100,19 @@ whatever the verdict, 3 if it is UNKNOWN, 1 if it is not as --expect says.`,
 		if err := f.checkEnds(c); err != nil {
 			return err
 		}
-		j, err := ask(c, f.question)
+		js, err := askProfiles(c, f.profiles, f.question)
 		if err != nil {
 			return err
 		}
-		if err := f.write(cmd.OutOrStdout(), out.format, j); err != nil {
+		if err := f.write(cmd.OutOrStdout(), out.format, js); err != nil {
 			return err
 		}
-		return f.judge(j.Verdict.Outcome)
+		for _, j := range js {
+			if err := f.judge(j.Verdict.Outcome); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return cmd
 }
@@ -121,6 +133,8 @@ func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 	fl.IntVar(&q.Size, "size", 0, "`BYTES` of data (default 56 for ICMP, 0 otherwise)")
 	fl.Var(&f.detail, "detail", "how much the text tells: "+strings.Join(f.detail.values, ", "))
 	fl.Var(&f.expect, "expect", "exit with 1 unless the packet is: "+strings.Join(f.expect.values, ", "))
+	fl.StringSliceVar(&f.profiles, "profile", nil, "trace as another `PROFILE` would do it; two, separated by a comma, show where they part: "+strings.Join(profileNames(), ", "))
+	complete(cmd, "profile", profileNames()...)
 	complete(cmd, "detail", f.detail.values...)
 	complete(cmd, "expect", f.expect.values...)
 	for _, flag := range []string{"from", "to"} {
@@ -182,6 +196,14 @@ func (f *traceFlags) read(cmd *cobra.Command) error {
 	if given("ttl") && q.TTL == 0 {
 		return usageError(cmd, errors.New("--ttl 0: a packet with TTL 0 is not sent"))
 	}
+	if len(f.profiles) > 2 {
+		return usageError(cmd, fmt.Errorf("--profile %s: at most two", strings.Join(f.profiles, ",")))
+	}
+	for _, p := range f.profiles {
+		if !slices.Contains(profileNames(), p) {
+			return usageError(cmd, fmt.Errorf("--profile %q; allowed: %s", p, strings.Join(profileNames(), ", ")))
+		}
+	}
 	if err := q.Check(); err != nil {
 		return usageError(cmd, err)
 	}
@@ -231,8 +253,9 @@ func ask(c *cluster.Cluster, q journey.Question) (*journey.Journey, error) {
 	return j, err
 }
 
-// write writes a journey in a format.
-func (f *traceFlags) write(w io.Writer, format string, j *journey.Journey) error {
+// write writes a journey in a format, or where two of them part.
+func (f *traceFlags) write(w io.Writer, format string, js []*journey.Journey) error {
+	j := js[0]
 	switch format {
 	case formatJSON:
 		return j.WriteJSON(w)
@@ -241,6 +264,9 @@ func (f *traceFlags) write(w io.Writer, format string, j *journey.Journey) error
 	}
 	o := journey.TextOptions{Detail: journey.Detail(f.detail.value)}
 	o.Width, o.Colour = terminal(w)
+	if len(js) == 2 {
+		return journey.WriteParting(w, j, js[1], o)
+	}
 	return j.WriteText(w, o)
 }
 

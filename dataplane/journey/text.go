@@ -262,7 +262,12 @@ func (j *Journey) conclude(p *page, decisions bool) {
 	if v.Outcome != Delivered && v.Outcome != ToStack {
 		c = red
 	}
-	p.put(c, fmt.Sprintf("VERDICT %s %s, because %s", v.Outcome, v.Text, v.Because))
+	p.put(c, v.line())
+}
+
+// line is the verdict in one line.
+func (v *Verdict) line() string {
+	return fmt.Sprintf("VERDICT %s %s, because %s", v.Outcome, v.Text, v.Because)
 }
 
 func (j *Journey) dropLine(p *page, what, name, text string) {

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	stdmaps "maps"
+	"strings"
+
+	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane/journey"
+)
+
+// profileNames are the profiles that a cluster may have.
+func profileNames() []string {
+	return []string{string(cluster.Cilium112), string(cluster.Article), string(cluster.HostRouting), string(cluster.EndpointRoutes)}
+}
+
+// withProfile is the same cluster as another Cilium would run it.
+func withProfile(c *cluster.Cluster, profile string) (*cluster.Cluster, error) {
+	var docs []string
+	for _, o := range c.Manifests() {
+		if spec, ok := o["spec"].(cluster.Object); ok && o["kind"] == "Lab" {
+			o, spec = stdmaps.Clone(o), stdmaps.Clone(spec)
+			spec["profile"] = profile
+			o["spec"] = spec
+		}
+		doc, err := json.Marshal(o)
+		if err != nil {
+			return nil, fmt.Errorf("profile %s: %w", profile, err)
+		}
+		docs = append(docs, string(doc))
+	}
+	return cluster.Load(cluster.Source{Name: "profile " + profile, Data: []byte(strings.Join(docs, "\n---\n"))})
+}
+
+// askProfiles traces a question in each profile, in the cluster's own without any.
+func askProfiles(c *cluster.Cluster, profiles []string, q journey.Question) ([]*journey.Journey, error) {
+	if len(profiles) == 0 {
+		j, err := ask(c, q)
+		return []*journey.Journey{j}, err
+	}
+	var out []*journey.Journey
+	for _, p := range profiles {
+		other, err := withProfile(c, p)
+		if err != nil {
+			return nil, err
+		}
+		j, err := ask(other, q)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, j)
+	}
+	return out, nil
+}
