@@ -63,9 +63,6 @@ func (t *target) client() (*lab.Client, error) {
 	if t.lab == "" && (errors.Is(err, lab.ErrNoLab) || errors.Is(err, fs.ErrPermission)) {
 		return nil, nil
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		err = exitWith(exitCannot, err)
-	}
 	return c, err
 }
 

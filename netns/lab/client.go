@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"syscall"
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/maps"
@@ -140,6 +141,12 @@ func (c *Client) do(ctx context.Context, method string, path ...string) (body []
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // without a URL that the user has never seen
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("lab %s: %w: its process is gone; 'hooklab down --lab %s' removes what it has left", c.name, ErrNotReady, c.name)
+		}
 		return nil, fmt.Errorf("lab %s: %w: %w", c.name, ErrNotReady, err)
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()

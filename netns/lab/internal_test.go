@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/maps"
+	"github.com/hooklab/hooklab/netns"
 )
 
 func TestShort(t *testing.T) {
@@ -21,6 +24,22 @@ func TestShort(t *testing.T) {
 	c, d := newSpace(KindPod, "a-b", "c"), newSpace(KindPod, "a", "b-c")
 	if c.Pin == d.Pin {
 		t.Errorf("a-b/c and a/b-c both have the pin %s", c.Pin)
+	}
+}
+
+// TestForeign: what fails because a lab is another user's says so, whatever it is.
+func TestForeign(t *testing.T) {
+	t.Parallel()
+	h := home("/run/hooklab/article")
+	err := h.foreign(&fs.PathError{Op: "open", Path: h.path(stateFile), Err: fs.ErrPermission})
+	if !errors.Is(err, netns.ErrPermission) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "lab article is another user's") {
+		t.Errorf("permission: got %v", err)
+	}
+	if err := h.foreign(fs.ErrNotExist); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, netns.ErrPermission) {
+		t.Errorf("other error: got %v", err)
+	}
+	if err := h.foreign(nil); err != nil {
+		t.Errorf("no error: got %v", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/netns"
 )
 
 var (
@@ -84,29 +85,51 @@ func (r RunDir) home(name string) (home, error) {
 
 // Labs returns the names of the labs that have a state, running or not, sorted.
 func (r RunDir) Labs() ([]string, error) {
+	names, _, err := r.list()
+	return names, err
+}
+
+// list returns the names of the labs, and of the directories that may be those of
+// other users' labs.
+func (r RunDir) list() (names, foreign []string, err error) {
 	entries, err := os.ReadDir(string(r))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list labs: %w", err)
+		return nil, nil, fmt.Errorf("list labs: %w", err)
 	}
-	var names []string
 	for _, e := range entries {
-		if _, err := os.Stat(filepath.Join(string(r), e.Name(), stateFile)); err == nil {
+		_, err := os.Stat(filepath.Join(string(r), e.Name(), stateFile))
+		switch {
+		case err == nil:
 			names = append(names, e.Name())
+		case errors.Is(err, fs.ErrPermission):
+			foreign = append(foreign, e.Name())
 		}
 	}
-	return names, nil
+	return names, foreign, nil
+}
+
+// foreign says that an error is due to the lab being another user's, if it is. It
+// then wraps netns.ErrPermission too.
+func (h home) foreign(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("lab %s is another user's: %w: %w", filepath.Base(string(h)), netns.ErrPermission, err)
+	}
+	return err
 }
 
 // Resolve returns name, or the name of the only lab if name is empty. The error
-// wraps ErrNoLab or, if there are several labs, cluster.ErrInput.
+// wraps ErrNoLab, cluster.ErrInput if there are several labs, or netns.ErrPermission
+// if there are other users' only.
 func (r RunDir) Resolve(name string) (string, error) {
 	if name != "" {
 		return name, nil
 	}
-	names, err := r.Labs()
+	names, foreign, err := r.list()
 	switch {
 	case err != nil:
 		return "", err
+	case len(names) == 0 && len(foreign) > 0:
+		return "", home(filepath.Join(string(r), foreign[0])).foreign(fs.ErrPermission)
 	case len(names) == 0:
 		return "", fmt.Errorf("%w: none in %s", ErrNoLab, r)
 	case len(names) > 1:
@@ -138,7 +161,7 @@ func (h home) lock(create bool) (*os.File, error) {
 			return nil, fmt.Errorf("%w: %s", ErrNoLab, h)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("lock lab: %w", err)
+			return nil, h.foreign(fmt.Errorf("lock lab: %w", err))
 		}
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			if errors.Is(err, unix.EWOULDBLOCK) {

@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,6 +102,23 @@ func TestResolve(t *testing.T) {
 	must(t, err)
 	if diff := cmp.Diff([]string{"one", "two"}, labs); diff != "" {
 		t.Errorf("Labs (-want +got):\n%s", diff)
+	}
+}
+
+// TestClientOfDeadLab: a socket that nobody listens on is that of a dead process.
+func TestClientOfDeadLab(t *testing.T) {
+	t.Parallel()
+	dir := written(t, map[string]string{"one": stateText})
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: filepath.Join(string(dir), "one", "sock")})
+	must(t, err)
+	ln.SetUnlinkOnClose(false)
+	must(t, ln.Close())
+	c, err := dir.Client("")
+	must(t, err)
+	_, err = c.Info(t.Context())
+	const want = "lab one: lab does not answer: its process is gone; 'hooklab down --lab one' removes what it has left"
+	if !errors.Is(err, lab.ErrNotReady) || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

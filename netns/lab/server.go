@@ -148,8 +148,10 @@ func (l *Lab) routes() http.Handler {
 			return nil, err
 		}
 		var names []string
-		err = w.node.Do(r.Context(), func() { names = w.set.Names() })
-		return names, err
+		if err := w.node.Do(r.Context(), func() { names = w.set.Names() }); err != nil {
+			return nil, err // names may still be written
+		}
+		return names, nil
 	})
 	get("/nodes/{node}/maps/{map}", func(r *http.Request) (any, error) {
 		w, err := l.worker(r.PathValue("node"))
@@ -233,8 +235,11 @@ func (w *worker) readMap(ctx context.Context, name string) (*mapReply, error) {
 				return true
 			})
 		})
-		if err = errors.Join(err, failed); err != nil {
-			return nil, err
+		if err != nil {
+			return nil, err // failed may still be written
+		}
+		if failed != nil {
+			return nil, failed
 		}
 	}
 	return out, nil

@@ -87,7 +87,7 @@ func (r RunDir) State(name string) (*State, error) {
 func (h home) state() (*State, error) {
 	data, err := os.ReadFile(h.path(stateFile))
 	if err != nil {
-		return nil, fmt.Errorf("read state: %w", err)
+		return nil, h.foreign(fmt.Errorf("read state: %w", err))
 	}
 	s := &State{}
 	if err := json.Unmarshal(data, s); err != nil {
