@@ -66,7 +66,8 @@ conntrack entries that are zero are left out; JSON has them.
 
 The last line is the verdict: DELIVERED, DROPPED by a decision, LOST without one, TO
 STACK for what leaves the cluster for nobody known, or UNKNOWN. The exit code is 0
-whatever the verdict, 3 if it is UNKNOWN, 1 if it is not as --expect says.`,
+whatever the verdict, 3 if it is UNKNOWN, 1 if it is not as --expect says: delivered is
+DELIVERED or TO STACK, dropped is DROPPED or LOST.`,
 		Example: `  # A ping between pods, and the answer
   hooklab trace -f cluster.yaml --from pod1-1 --to pod2-1
 
@@ -120,8 +121,8 @@ whatever the verdict, 3 if it is UNKNOWN, 1 if it is not as --expect says.`,
 // register adds the flags.
 func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 	fl, q := cmd.Flags(), &f.question
-	fl.StringVar(&q.From, "from", "", "who sends: a pod, node/NODE, an external host or an IP address")
-	fl.StringVar(&q.To, "to", "", "to whom: also svc/NAME")
+	fl.StringVar(&q.From, "from", "", "`NAME` of who sends: a pod, node/NODE, an external host or an IP address")
+	fl.StringVar(&q.To, "to", "", "`NAME` of the receiver: also svc/NAME")
 	fl.BoolVar(&f.icmp, "icmp", false, "send an ICMP echo request (the default)")
 	fl.BoolVar(&f.arp, "arp", false, "let the pod ask with ARP for the address of --to")
 	fl.Uint16Var(&f.tcp, "tcp", 0, "send a TCP segment to `PORT`")

@@ -119,9 +119,6 @@ func (q *Question) ask(c *cluster.Cluster, s *sim.Sim) (*sim.Conversation, error
 		return nil, fmt.Errorf("%w: an ARP request is asked from a pod, which %s is not", ErrQuestion, q.From)
 	}
 	target, err := s.Resolve(q.To)
-	if n, nodeErr := c.Node(p.Node); q.To == "router" && nodeErr == nil {
-		target, err = n.Router, nil
-	}
 	if err != nil {
 		return nil, err
 	}

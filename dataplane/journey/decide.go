@@ -197,6 +197,9 @@ func (b *runBuilder) route(e *node.Event) {
 		b.decided(TopicRoute, b.tunnel(e.Packet.TunnelOut))
 	case e.Hook.Prog != dataplane.FromContainer || v.Kind() != dataplane.Pass || dst == nil:
 	case slices.ContainsFunc(b.run.Decisions, func(d Decision) bool { return strings.HasSuffix(d.Text, "is this host") }):
+	case strings.HasPrefix(b.node.cluster.NameOf(ip4(dst.ip)), "service "):
+		b.decided(TopicRoute, fmt.Sprintf("%s is the ClusterIP of %s, which has no such port and answers nothing else, so the host stack gets it",
+			ip4(dst.ip), b.node.cluster.NameOf(ip4(dst.ip))))
 	default:
 		b.decided(TopicRoute, fmt.Sprintf("%s is neither a local endpoint nor behind a tunnel (cilium_ipcache: identity %s), so the host stack gets it",
 			ip4(dst.ip), b.node.identity(dst.remote.SecLabel)))

@@ -85,7 +85,7 @@ func refusal(r sim.Reason) string {
 	case sim.ProtocolUnknown:
 		return "nobody there speaks that protocol"
 	default:
-		return "no socket there expects it"
+		return "no socket expects it"
 	}
 }
 
@@ -137,7 +137,7 @@ func verdictText(f Fate) string {
 	case Delivered:
 		return "to " + f.Place + f.refusal
 	case ToStack:
-		return "of a node, " + f.Text
+		return "and " + f.Text
 	case Dropped:
 		return "at " + f.Place + " (" + f.Text + ")"
 	default:
@@ -177,6 +177,9 @@ func because(p *Packet) string {
 	if p.Fate.Outcome == Delivered || p.Fate.Outcome == ToStack {
 		for _, s := range slices.Backward(p.Steps) {
 			if s.Run == nil {
+				if s.Kind == StepStack && strings.HasPrefix(s.Text, "routes it by") && !p.hooked() {
+					return "the host stack of " + trimPlace(s.Place) + " " + s.Text
+				}
 				continue
 			}
 			for _, d := range slices.Backward(s.Run.Decisions) {
@@ -188,6 +191,9 @@ func because(p *Packet) string {
 	}
 	return p.Fate.Text
 }
+
+// hooked says that a program saw the packet.
+func (p *Packet) hooked() bool { return p.lastRun() != nil }
 
 // answer says what came of the first answer to a packet.
 func (j *Journey) answer(p *Packet) string {
