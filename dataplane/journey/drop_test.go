@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -295,6 +296,23 @@ func TestWidth(t *testing.T) {
 				t.Errorf("width %d: %d columns: %s", width, n, line)
 			}
 		}
+	}
+}
+
+// TestColour only adds escape sequences.
+func TestColour(t *testing.T) {
+	t.Parallel()
+	j := ask(t, article(t), journey.Question{From: "pod1-1", To: "pod1-2", TTL: 1})
+	var b bytes.Buffer
+	if err := j.WriteText(&b, journey.TextOptions{Colour: true}); err != nil {
+		t.Fatal(err)
+	}
+	got := b.String()
+	if !strings.Contains(got, "\x1b[1;31mVERDICT DROPPED") {
+		t.Error("the verdict is not red")
+	}
+	if diff := cmp.Diff(text(t, j, journey.Full), regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(got, "")); diff != "" {
+		t.Errorf("(-plain +coloured):\n%s", diff)
 	}
 }
 

@@ -110,7 +110,7 @@ func (b *runBuilder) steps(buffer *trace.Buffer) {
 			b.leave(s)
 		case trace.KindTailCall:
 			hit, slot := !s.Ret.IsErr(), s.Slot
-			b.add(s, Line{Kind: LineTailCall, Map: b.progArray(s), Slot: &slot, Hit: &hit, Note: b.node.slotText(s.Map, slot)})
+			b.add(s, Line{Kind: LineTailCall, Map: b.progArray(s), Slot: &slot, Hit: &hit, Note: b.slotText(s.Map, slot)})
 			if hit && s.Map == trace.MapPolicyCall {
 				b.object = uint16(slot)
 			}
@@ -203,9 +203,14 @@ func markText(b []byte) string {
 }
 
 // slotText says what a slot of a prog array is for (SPEC 1).
-func (n *nodeView) slotText(m trace.Map, slot uint32) string {
-	if m == trace.MapPolicyCall {
-		return "policy program of endpoint " + n.endpoint(uint16(slot))
+func (b *runBuilder) slotText(m trace.Map, slot uint32) string {
+	switch {
+	case m == trace.MapPolicyCall:
+		return "policy program of endpoint " + b.node.endpoint(uint16(slot))
+	case slot == 7 && b.hook.Prog == dataplane.FromOverlay:
+		return "CILIUM_CALL_IPV4_FROM_OVERLAY"
+	case slot == 7 && b.hook.Prog == dataplane.FromNetdev:
+		return "CILIUM_CALL_IPV4_FROM_NETDEV"
 	}
 	return map[uint32]string{
 		1: "CILIUM_CALL_DROP_NOTIFY", 6: "CILIUM_CALL_ARP", 7: "CILIUM_CALL_IPV4_FROM_LXC", 13: "CILIUM_CALL_IPV4_TO_ENDPOINT",
