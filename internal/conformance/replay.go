@@ -97,7 +97,7 @@ func replayScenario(r *Report, w *World, g *Group, s *Scenario, newEngine func()
 	return nil
 }
 
-// change writes entries and deletes others.
+// change writes entries and deletes others, of which some may not be there.
 func (rp *replayer) change(add, del []Entry) error {
 	for _, en := range add {
 		m, err := rp.e.Map(rp.w.mapName(en.Map))
@@ -113,7 +113,7 @@ func (rp *replayer) change(add, del []Entry) error {
 		if err != nil {
 			return err
 		}
-		if err := m.Delete(en.Key); err != nil {
+		if err := m.Delete(en.Key); err != nil && !errors.Is(err, maps.ErrKeyNotExist) {
 			return fmt.Errorf("delete %s %x: %w", en.Map, []byte(en.Key), err)
 		}
 	}

@@ -218,8 +218,8 @@ func TestReplayErrors(t *testing.T) {
 		{"bad entry", good, func(v *conformance.Vectors) {
 			v.Groups[0].Scenarios[0].Add = []conformance.Entry{{Map: "cilium_lxc", Key: []byte{1}}}
 		}, "update cilium_lxc 01"},
-		{"nothing to delete", good, func(v *conformance.Vectors) {
-			v.Groups[0].Scenarios[0].Steps[0].Del = []conformance.Entry{{Map: "cilium_lxc", Key: make([]byte, 20)}}
+		{"bad key to delete", good, func(v *conformance.Vectors) {
+			v.Groups[0].Scenarios[0].Steps[0].Del = []conformance.Entry{{Map: "cilium_lxc", Key: make([]byte, 3)}}
 		}, "delete cilium_lxc"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,17 +13,17 @@ import (
 // snapshot is the content of the maps that programs write: map, key, value, raw.
 type snapshot map[string]map[string]string
 
-// written are the maps that programs write, beside the policy maps.
-var written = []string{"cilium_ct4_global", "cilium_ct_any4_global", "cilium_ipv4_frag_datagrams", "cilium_metrics"}
-
-// others are those that they must not write.
-var others = []string{
-	"cilium_lxc", "cilium_ipcache", "cilium_tunnel_map",
-	"cilium_lb4_services_v2", "cilium_lb4_backends_v2", "cilium_lb4_reverse_nat",
+// compared are the maps that programs write, and then those that they must not
+// write; the policy maps are compared too.
+func compared() []string {
+	return []string{
+		maps.NameCT4, maps.NameCTAny4, maps.NameFrags, maps.NameMetrics,
+		maps.NameLXC, maps.NameIPCache, maps.NameTunnel, maps.NameServices, maps.NameBackends, maps.NameRevNAT,
+	}
 }
 
 func (rp *replayer) snapshot() (snapshot, error) {
-	names := slices.Concat(written, others)
+	names := compared()
 	for _, ep := range rp.w.Endpoints {
 		names = append(names, policyMap(ep.ID))
 	}

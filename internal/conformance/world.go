@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/maps"
 )
 
 // load loads every hook of the world into the engine, configured as a group says.
@@ -102,14 +103,17 @@ func (w *World) hook(s *Step) (h dataplane.Hook, device [6]byte, err error) {
 	return h, device, fmt.Errorf("device %q: not in base.json", s.Dev)
 }
 
-// mapName is a map's name in the engine: policy maps are recorded by pod.
+// mapName is a map's name in the engine: policy and calls maps are recorded by pod.
 func (w *World) mapName(recorded string) string {
 	for _, ep := range w.Endpoints {
-		if recorded == "cilium_policy:"+ep.Name {
+		switch recorded {
+		case "cilium_policy:" + ep.Name:
 			return policyMap(ep.ID)
+		case "cilium_calls:" + ep.Name:
+			return maps.CallsName(ep.ID)
 		}
 	}
 	return recorded
 }
 
-func policyMap(endpoint uint16) string { return fmt.Sprintf("cilium_policy_%05d", endpoint) }
+func policyMap(endpoint uint16) string { return maps.PolicyName(endpoint) }
