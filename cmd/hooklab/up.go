@@ -96,7 +96,10 @@ func (a *app) up(ctx context.Context, cmd *cobra.Command, c *cluster.Cluster, f 
 		Cluster: c, Sources: sourceNames(f.files), Name: f.name,
 		Engine: f.engine, Engines: labEngines(), Version: buildVersion().Version, Log: a.log,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, lab.ErrRunning):
+		return exitWith(exitCannot, fmt.Errorf("%w; 'hooklab down' takes it down, --name makes another beside it", err))
+	case err != nil:
 		return err
 	}
 	if !detached {

@@ -125,13 +125,13 @@ func (b *Buffer) TailCall(m Map, slot uint32, hit bool) {
 // Lookup records that a map was asked for a key; a nil value is a miss. endpoint
 // names the endpoint of a map that there is one of for each, and is 0 otherwise.
 func (b *Buffer) Lookup(m Map, endpoint uint16, key, value []byte) {
-	b.add(Step{Kind: KindLookup, Depth: b.depth, Map: m, Endpoint: endpoint, key: b.keep(key), value: b.keep(value)})
+	b.addBytes(Step{Kind: KindLookup, Depth: b.depth, Map: m, Endpoint: endpoint}, key, value)
 }
 
 // Update records that an entry was created or replaced; a nil value says that the
 // map refused.
 func (b *Buffer) Update(m Map, key, value []byte) {
-	b.add(Step{Kind: KindUpdate, Depth: b.depth, Map: m, key: b.keep(key), value: b.keep(value)})
+	b.addBytes(Step{Kind: KindUpdate, Depth: b.depth, Map: m}, key, value)
 }
 
 // look records what has changed in the watched packet.
@@ -149,7 +149,7 @@ func (b *Buffer) look() {
 		for end < len(head) && head[end] != b.head[end] {
 			end++
 		}
-		b.add(Step{Kind: KindRewrite, Depth: b.depth, Slot: uint32(i), key: b.keep(b.head[i:end]), value: b.keep(head[i:end])})
+		b.addBytes(Step{Kind: KindRewrite, Depth: b.depth, Slot: uint32(i)}, b.head[i:end], head[i:end])
 		copy(b.head[i:end], head[i:end])
 		i = end
 	}
@@ -157,16 +157,23 @@ func (b *Buffer) look() {
 		var was, is [4]byte
 		binary.LittleEndian.PutUint32(was[:], b.was)
 		binary.LittleEndian.PutUint32(is[:], *b.mark)
-		b.add(Step{Kind: KindMark, Depth: b.depth, key: b.keep(was[:]), value: b.keep(is[:])})
+		b.addBytes(Step{Kind: KindMark, Depth: b.depth}, was[:], is[:])
 		b.was = *b.mark
 	}
 }
 
-// keep copies bytes into the buffer; without room they are lost with their step.
-func (b *Buffer) keep(p []byte) span {
-	if len(b.bytes)+len(p) > cap(b.bytes) {
-		return span{}
+// addBytes adds a step with copies of its bytes; it is lost if there is no room for
+// them.
+func (b *Buffer) addBytes(s Step, key, value []byte) {
+	if len(b.bytes)+len(key)+len(value) > cap(b.bytes) {
+		b.lost++
+		return
 	}
+	s.key, s.value = b.keep(key), b.keep(value)
+	b.add(s)
+}
+
+func (b *Buffer) keep(p []byte) span {
 	s := span{uint32(len(b.bytes)), uint32(len(p))}
 	b.bytes = append(b.bytes, p...)
 	return s

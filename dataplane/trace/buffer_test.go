@@ -130,3 +130,14 @@ func TestBufferWatches(t *testing.T) {
 		t.Errorf("steps (-want +got):\n%s", d)
 	}
 }
+
+// TestBufferBytes checks that a step whose bytes find no room is lost, not cut.
+func TestBufferBytes(t *testing.T) {
+	t.Parallel()
+	b := trace.NewBuffer(2) // room for 128 bytes
+	b.Lookup(trace.MapLXC, 0, make([]byte, 20), make([]byte, 48))
+	b.Lookup(trace.MapLXC, 0, make([]byte, 20), make([]byte, 48))
+	if len(b.Steps()) != 1 || b.Lost() != 1 {
+		t.Errorf("%d steps, %d lost, want one of each", len(b.Steps()), b.Lost())
+	}
+}

@@ -131,7 +131,7 @@ func (r RunDir) Resolve(name string) (string, error) {
 	case len(names) == 0 && len(foreign) > 0:
 		return "", home(filepath.Join(string(r), foreign[0])).foreign(fs.ErrPermission)
 	case len(names) == 0:
-		return "", fmt.Errorf("%w: none in %s", ErrNoLab, r)
+		return "", fmt.Errorf("%w: none in %s; 'hooklab up' makes one", ErrNoLab, r)
 	case len(names) > 1:
 		return "", inputErrorf("several labs, say which: %s", strings.Join(names, ", "))
 	}
