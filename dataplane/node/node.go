@@ -75,13 +75,19 @@ func (n *Node) AddDevice(d *Device, c dataplane.Config) error {
 	if d.Kind != LXC && n.kinds[d.Kind] != nil {
 		return fmt.Errorf("add device %s: %s is there already", d.Name, d.Kind)
 	}
+	var loaded []dataplane.Hook
 	for _, h := range []*dataplane.Hook{d.Ingress, d.Egress} {
 		if h == nil {
 			continue
 		}
 		if err := n.cfg.Runner.Load(*h, c); err != nil {
-			return fmt.Errorf("add device %s: %w", d.Name, err)
+			err = fmt.Errorf("add device %s: %w", d.Name, err)
+			for _, l := range loaded {
+				err = errors.Join(err, n.cfg.Runner.Unload(l))
+			}
+			return err
 		}
+		loaded = append(loaded, *h)
 	}
 	n.devices[d.Ifindex] = d
 	if d.Kind != LXC {

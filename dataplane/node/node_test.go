@@ -464,6 +464,19 @@ func TestDevices(t *testing.T) {
 	if err := w.a.AddDevice(&node.Device{Name: "x", Ifindex: 77, Kind: node.VXLAN}, dataplane.DefaultConfig()); err == nil {
 		t.Error("a second cilium_vxlan: got no error")
 	}
+	half := &node.Device{
+		Name: "x", Ifindex: 78, Kind: node.LXC,
+		Ingress: &dataplane.Hook{Prog: dataplane.FromContainer, Ifindex: 78, Endpoint: 7},
+		Egress:  &dataplane.Hook{Prog: dataplane.ToContainer, Ifindex: 78, Endpoint: 8}, // not the configuration's
+	}
+	c := dataplane.DefaultConfig()
+	c.Endpoint.ID = 7
+	if err := w.a.AddDevice(half, c); err == nil {
+		t.Error("a program of another endpoint: got no error")
+	}
+	if err := w.a.Runner().Unload(*half.Ingress); err == nil {
+		t.Error("the first program of a device that was refused stayed loaded")
+	}
 	if err := w.a.Receive(77, &dataplane.Packet{}); !errors.Is(err, node.ErrNoDevice) {
 		t.Errorf("receive on no device: got %v", err)
 	}
