@@ -128,7 +128,7 @@ func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 	fl.Uint16Var(&f.tcp, "tcp", 0, "send a TCP segment to `PORT`")
 	fl.Uint16Var(&f.udp, "udp", 0, "send a UDP datagram to `PORT`")
 	fl.StringVar(&q.Flags, "flags", "", "`FLAGS` of the TCP segment, such as SYN,ACK (default SYN)")
-	fl.BoolVar(&q.Conversation, "conversation", false, "with --tcp: connect, send data, close")
+	fl.BoolVar(&q.Conversation, "conversation", false, "with --tcp: connect, send the data of --size, close; the verdict is about the first packet that does not arrive")
 	fl.Uint8Var(&q.TTL, "ttl", 0, "`TTL` of the packet, 1 to 255 (default 64)")
 	fl.BoolVar(&q.DontFragment, "df", false, "set DF even if the packet is too long for the route")
 	fl.IntVar(&q.Size, "size", 0, "`BYTES` of data (default 56 for ICMP, 0 otherwise)")

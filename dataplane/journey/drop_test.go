@@ -13,6 +13,7 @@ import (
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/emu"
 	"github.com/hooklab/hooklab/dataplane/header"
 	"github.com/hooklab/hooklab/dataplane/journey"
@@ -358,5 +359,33 @@ func TestUnknown(t *testing.T) {
 	}
 	if got := text(t, j, journey.Full); !strings.Contains(got, "\nVERDICT UNKNOWN") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// closing is an engine that drops what closes a connection.
+type closing struct{ dataplane.Runner }
+
+func (c closing) Run(h dataplane.Hook, p *dataplane.Packet, env *dataplane.Env) (dataplane.Verdict, error) {
+	flags := p.Load(header.EthernetSize+header.IPv4MinSize+header.TCPFlags, 1)
+	if flags != nil && p.IPv4().Protocol() == header.ProtoTCP && flags[0]&header.TCPFIN != 0 {
+		return dataplane.Verdict{Action: code.Drop, Drop: code.DropPolicy}, nil
+	}
+	return c.Runner.Run(h, p, env)
+}
+
+// TestConversation is judged by the first of its packets that does not arrive.
+func TestConversation(t *testing.T) {
+	t.Parallel()
+	q := journey.Question{From: "pod1-1", To: "pod1-2", Protocol: journey.TCP, Port: 80, Conversation: true}
+	if j := ask(t, article(t), q); j.Verdict.Outcome != journey.Delivered || j.Verdict.Packet != j.Asked().ID {
+		t.Errorf("got %+v", j.Verdict)
+	}
+	j, err := journey.Ask(article(t), func(m *maps.Set) (dataplane.Runner, error) { return closing{emu.New(m)}, nil }, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := j.Verdict
+	if v.Outcome != journey.Dropped || v.Packet <= j.Asked().ID || !strings.Contains(v.Text, "of packet ") {
+		t.Errorf("got %+v", v)
 	}
 }

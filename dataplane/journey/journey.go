@@ -203,10 +203,12 @@ type EntryChange struct {
 	After  string `json:"after,omitempty"`
 }
 
-// Verdict is the end of the question's packet, and the reasons.
+// Verdict is the end of the question's packet, or of the first packet of a conversation
+// that did not arrive, and the reasons.
 type Verdict struct {
 	Outcome Outcome  `json:"outcome"`
-	Place   string   `json:"place"` // where the packet ended
+	Packet  int      `json:"packet,omitempty"` // that it is about; missing if none was sent
+	Place   string   `json:"place"`            // where the packet ended
 	Text    string   `json:"text"`
 	Because string   `json:"because"`
 	Reasons []string `json:"reasons,omitempty"` // all decisions, in order

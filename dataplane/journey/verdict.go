@@ -110,10 +110,22 @@ func (j *Journey) Asked() *Packet {
 	return nil
 }
 
-// judge writes the verdict on the question's packet. failed is why the simulation
-// stopped early, or nil.
+// judged is the packet that the verdict is about: the question's own, or of a
+// conversation the first that did not arrive.
+func (j *Journey) judged() *Packet {
+	if j.Question.Conversation {
+		for _, p := range j.Packets {
+			if p.Relation != Asking && p.Fate.Outcome != Delivered {
+				return p
+			}
+		}
+	}
+	return j.Asked()
+}
+
+// judge writes the verdict. failed is why the simulation stopped early, or nil.
 func (j *Journey) judge(failed error) {
-	p := j.Asked()
+	p := j.judged()
 	if p == nil || failed != nil {
 		j.Verdict = Verdict{Outcome: Unknown, Text: "what becomes of it", Because: "the sender has no way to send it"}
 		if failed != nil {
@@ -123,7 +135,10 @@ func (j *Journey) judge(failed error) {
 	}
 	v := &j.Verdict
 	v.Outcome, v.Place, v.Path = p.Fate.Outcome, p.Fate.Place, p.path()
-	v.Text = verdictText(p.Fate)
+	v.Packet, v.Text = p.ID, verdictText(p.Fate)
+	if p != j.Asked() {
+		v.Text += fmt.Sprintf(" of packet %d", p.ID)
+	}
 	v.Fields, v.Entries = p.dependencies()
 	v.Because, v.Reasons = because(p), reasons(p)
 	if run := p.lastRun(); p.Fate.Outcome == Dropped && run != nil && run.explained != nil {
