@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
@@ -143,6 +144,9 @@ func (r *recorder) finish() []*Packet {
 // assumed is what a simulated answer takes for granted.
 func assumed(c *cluster.Cluster, r *recorder) []string {
 	out := []string{"every map is as the agents write it for this cluster; there are no connections before"}
+	if slices.ContainsFunc(r.packets, func(p *Packet) bool { return p.Fate.refusal != "" }) {
+		out = append(out, "what listens is read from the backends of services, named ports and known servers in run")
+	}
 	known := map[netip.Addr]bool{}
 	for _, p := range r.packets {
 		for _, e := range p.ends {
