@@ -183,7 +183,14 @@ func isMasked[K any](k *K, n uint32) bool {
 		}
 		i++
 	}
-	for _, x := range b[i:] {
+	b = b[i:]
+	for len(b) >= 8 {
+		if binary.LittleEndian.Uint64(b) != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, x := range b {
 		if x != 0 {
 			return false
 		}

@@ -13,15 +13,16 @@ import (
 // by one goroutine, the node's.
 type Engine struct {
 	maps    *maps.Set
-	hooks   map[hookKey]section
+	hooks   map[hookKey]*section
+	recent  [32]recentHook // hooks that ran lately, by hookKey.slot
 	objects map[objectKey]*object
-	tails   []section // by program id - 1, as prog arrays hold ids
+	tails   []*section // by program id - 1, as prog arrays hold ids; nil is free
 
 	// The current run.
 	env      *dataplane.Env
 	verdict  dataplane.Verdict
-	next     section // where the last tail call leads
-	tailLeft int     // tail calls that the kernel still allows
+	next     *section // where the last tail call leads
+	tailLeft int      // tail calls that the kernel still allows
 }
 
 // section is one program of an object: the body of a C function that carries a
@@ -38,20 +39,38 @@ func keyOfHook(h dataplane.Hook) hookKey {
 	return hookKey(h.Ifindex)<<32 | hookKey(h.Endpoint)<<8 | hookKey(h.Prog)
 }
 
+// recentHook spares most packets the search in Engine.hooks.
+type recentHook struct {
+	key hookKey
+	s   *section
+}
+
+func (k hookKey) slot() int { return int(k>>32+k) & 31 }
+
+// hook finds a loaded hook's program.
+func (e *Engine) hook(h dataplane.Hook) *section {
+	key := keyOfHook(h)
+	r := &e.recent[key.slot()]
+	if r.key != key || r.s == nil {
+		*r = recentHook{key, e.hooks[key]}
+	}
+	return r.s
+}
+
 // maxTailCalls is the kernel's MAX_TAIL_CALL_CNT.
 const maxTailCalls = 33
 
 // New makes an engine on a node's maps. The caller keeps them, and may fill them
 // between runs.
 func New(m *maps.Set) *Engine {
-	e := &Engine{maps: m, hooks: map[hookKey]section{}, objects: map[objectKey]*object{}}
+	e := &Engine{maps: m, hooks: map[hookKey]*section{}, objects: map[objectKey]*object{}}
 	m.SetProgNames(e.progName)
 	return e
 }
 
 // progName is the C function of a program id in a prog array, "" if there is none.
 func (e *Engine) progName(id uint32) string {
-	if id == 0 || int64(id) > int64(len(e.tails)) {
+	if id == 0 || int64(id) > int64(len(e.tails)) || e.tails[id-1] == nil {
 		return ""
 	}
 	return e.tails[id-1].name
@@ -93,6 +112,7 @@ func (e *Engine) Load(h dataplane.Hook, c dataplane.Config) error {
 		return fmt.Errorf("load %s on ifindex %d: %w", h.Prog, h.Ifindex, err)
 	}
 	e.hooks[keyOfHook(h)] = s
+	clear(e.recent[:])
 	o.hooks[h] = true
 	return nil
 }
@@ -103,6 +123,7 @@ func (e *Engine) Unload(h dataplane.Hook) error {
 		return fmt.Errorf("unload %s on ifindex %d: not loaded", h.Prog, h.Ifindex)
 	}
 	delete(e.hooks, keyOfHook(h))
+	clear(e.recent[:])
 	for key, o := range e.objects {
 		if !o.hooks[h] {
 			continue
@@ -138,8 +159,8 @@ func (e *Engine) Close() error { return nil }
 
 // Run executes the hook's program and the tail calls that follow it.
 func (e *Engine) Run(h dataplane.Hook, p *dataplane.Packet, env *dataplane.Env) (dataplane.Verdict, error) {
-	s, ok := e.hooks[keyOfHook(h)]
-	if !ok {
+	s := e.hook(h)
+	if s == nil {
 		return dataplane.Verdict{}, fmt.Errorf("run %s on ifindex %d: not loaded", h.Prog, h.Ifindex)
 	}
 	e.env, e.verdict, e.tailLeft = env, dataplane.Verdict{}, maxTailCalls

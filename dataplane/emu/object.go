@@ -101,7 +101,7 @@ func (e *Engine) newObject(key objectKey, c dataplane.Config) (*object, error) {
 
 func (e *Engine) dropObject(key objectKey, o *object) {
 	for _, id := range o.tails {
-		e.tails[id-1] = section{}
+		e.tails[id-1] = nil
 	}
 	if key.kind == kindLXC {
 		slot := key.id
@@ -125,12 +125,12 @@ func (o *object) configure(c dataplane.Config) {
 	}
 }
 
-func (o *object) entry(p dataplane.Prog) (section, error) {
+func (o *object) entry(p dataplane.Prog) (*section, error) {
 	s, ok := o.entries[p]
 	if !ok {
-		return section{}, fmt.Errorf("no section %s in this object", p)
+		return nil, fmt.Errorf("no section %s in this object", p)
 	}
-	return s, nil
+	return &s, nil
 }
 
 // tail puts a program into a slot of a prog array, as the loader does for a
@@ -138,15 +138,15 @@ func (o *object) entry(p dataplane.Prog) (section, error) {
 func (o *object) tail(a *maps.ProgArray, slot uint32, name string, run func(*dataplane.Packet) code.Ret) error {
 	id := uint32(len(o.e.tails)) + 1
 	for i, s := range o.e.tails {
-		if s.run == nil {
+		if s == nil {
 			id = uint32(i) + 1
 			break
 		}
 	}
 	if int(id) > len(o.e.tails) {
-		o.e.tails = append(o.e.tails, section{})
+		o.e.tails = append(o.e.tails, nil)
 	}
-	o.e.tails[id-1] = section{name, run}
+	o.e.tails[id-1] = &section{name, run}
 	o.tails = append(o.tails, id)
 	return a.Set(slot, id)
 }
@@ -168,7 +168,7 @@ func (o *object) epTailCall(p *dataplane.Packet, slot uint32) bool {
 
 func (e *Engine) tailCall(p *dataplane.Packet, m trace.Map, a *maps.ProgArray, slot uint32) bool {
 	id, ok := a.Prog(slot)
-	ok = ok && e.tailLeft > 0 && id != 0 && int(id) <= len(e.tails) && e.tails[id-1].run != nil
+	ok = ok && e.tailLeft > 0 && id != 0 && int(id) <= len(e.tails) && e.tails[id-1] != nil
 	if p.Trace != nil {
 		p.Trace.TailCall(m, slot, ok)
 	}
