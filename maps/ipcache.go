@@ -24,10 +24,11 @@ type IPCacheKey struct {
 
 // NewIPCacheKey returns the key of the IPv4 prefix ip/bits, bits being 0 to 32. It does not clear the bits beyond the prefix,
 // which the trie ignores.
-func NewIPCacheKey(ip [4]byte, bits uint8) IPCacheKey {
-	return keyOf[IPCacheKey]([3]uint64{
-		uint64(ipcacheStaticBits+uint32(bits)) | uint64(FamilyIPv4)<<56, word4(ip),
-	})
+func NewIPCacheKey(ip [4]byte, bits uint8) (k IPCacheKey) {
+	put(&k.PrefixLen, uint64(ipcacheStaticBits+uint32(bits))|uint64(FamilyIPv4)<<56)
+	put(&k.IP, word4(ip))
+	put((*[8]byte)(k.Pad3[4:]), uint64(0))
+	return k
 }
 
 // RemoteEndpointInfo is what is known of a prefix (12 bytes, struct remote_endpoint_info; SPEC 7). TunnelEndpoint is the address of the

@@ -100,11 +100,16 @@ func (m *LPM[K, V]) longest(k *K) uint32 {
 	if n > m.lens.longest || m.live == 0 {
 		return none
 	}
+	if l := m.lens.atMost(n); l == n && isMasked(k, n) {
+		// The usual case, a host address that has an entry: no copy to mask.
+		if slot := m.masked(k); slot != none || n == 0 {
+			return slot
+		}
+		n--
+	}
 	c := *k
 	for n = m.lens.atMost(n); n != none; n = m.lens.atMost(n - 1) {
-		if n != prefixLen(&c) || !isMasked(&c, n) {
-			maskPrefix(&c, n)
-		}
+		maskPrefix(&c, n)
 		if slot := m.masked(&c); slot != none {
 			return slot
 		}

@@ -27,11 +27,11 @@ type EndpointKey struct {
 }
 
 // NewEndpointKey returns the key of an IPv4 address.
-func NewEndpointKey(ip [4]byte) EndpointKey {
-	return keyOf[EndpointKey](struct {
-		ip, pad uint64
-		family  uint32
-	}{ip: word4(ip), family: uint32(FamilyIPv4)})
+func NewEndpointKey(ip [4]byte) (k EndpointKey) {
+	put(&k.IP, word4(ip))
+	put((*[8]byte)(k.Pad[4:]), uint64(0))
+	put(&k.Family, uint32(FamilyIPv4))
+	return k
 }
 
 // EndpointInfo says how to reach a local endpoint (48 bytes, struct endpoint_info; SPEC 14.1). MAC is the address inside the

@@ -12,6 +12,9 @@ import (
 // keyOf reads a key from words that hold its bytes. K must not be larger than W.
 func keyOf[K, W any](w W) K { return *(*K)(unsafe.Pointer(&w)) }
 
+// put stores a word over the bytes from p on. Larger keys are stored like this: a copy of them would load across words.
+func put[T, W any](p *T, w W) { *(*W)(unsafe.Pointer(p)) = w }
+
 func word4(b [4]byte) uint64 { return uint64(binary.LittleEndian.Uint32(b[:])) }
 func word2(b [2]byte) uint64 { return uint64(binary.LittleEndian.Uint16(b[:])) }
 
@@ -27,17 +30,16 @@ func NewMetricsKey(reason, dir uint8) MetricsKey {
 }
 
 // NewCTKey returns a tuple without ports and flags.
-func NewCTKey(dst, src [4]byte, proto uint8) CTKey {
-	return keyOf[CTKey](struct {
-		addrs uint64
-		ports uint32
-		proto uint16
-	}{addrs: word4(dst) | word4(src)<<32, proto: uint16(proto)})
+func NewCTKey(dst, src [4]byte, proto uint8) (k CTKey) {
+	put(&k.DAddr, word4(dst)|word4(src)<<32)
+	put(&k.DPort, uint32(0))
+	put(&k.Proto, uint16(proto))
+	return k
 }
 
 // SetPorts sets the ports as they stand in a packet: its source port becomes DPort.
 func (k *CTKey) SetPorts(p FragPorts) {
-	*(*uint32)(unsafe.Pointer(&k.DPort)) = *(*uint32)(unsafe.Pointer(&p))
+	put(&k.DPort, *(*uint32)(unsafe.Pointer(&p)))
 }
 
 // Reverse makes the tuple that of the opposite direction: addresses and ports change places, TupleIn flips.

@@ -42,12 +42,10 @@ func (pa *path) measure(b *testing.B, buffer *trace.Buffer) {
 	}
 }
 
-// The calibration's maps: what a quick forwarder would look up, with keys as
-// large as Cilium's.
+// The calibration's maps: what a quick forwarder would look up.
 type (
-	calKey  struct{ dst, src, ports [4]byte }
-	calLong [5]addr
-	calVal  struct {
+	calKey struct{ dst, src, ports [4]byte }
+	calVal struct {
 		mac      mac
 		id, info uint64
 	}
@@ -59,11 +57,11 @@ func BenchmarkCalibration(b *testing.B) {
 	for _, flows := range []int{1, 10000} {
 		b.Run(fmt.Sprintf("flows=%d", flows), func(b *testing.B) {
 			pa := hotPaths(b, flows)[1]
-			conns, endpoints, cache := map[calKey]calVal{}, map[calLong]calVal{}, map[calLong]calVal{}
+			conns, endpoints, cache := map[calKey]calVal{}, map[addr]calVal{}, map[addr]calVal{}
 			for i := range 250 {
 				n := byte(i)
-				endpoints[calLong{0: addr{10, 0, 1, n}}] = calVal{mac: mac{n}, id: uint64(n)}
-				cache[calLong{1: addr{10, 0, 1, n}}] = calVal{id: uint64(n)}
+				endpoints[addr{10, 0, 1, n}] = calVal{mac: mac{n}, id: uint64(n)}
+				cache[addr{10, 0, 1, n}] = calVal{id: uint64(n)}
 			}
 			for _, f := range pa.frames {
 				conns[calKey{addr(f[30:34]), addr(f[26:30]), addr(f[34:38])}] = calVal{}
@@ -85,7 +83,7 @@ func BenchmarkCalibration(b *testing.B) {
 	}
 }
 
-func forward(p []byte, conns map[calKey]calVal, endpoints, cache map[calLong]calVal) uint64 {
+func forward(p []byte, conns map[calKey]calVal, endpoints, cache map[addr]calVal) uint64 {
 	if len(p) < 54 || binary.BigEndian.Uint16(p[12:]) != 0x0800 || p[14]>>4 != 4 || p[23] != 6 {
 		return 0
 	}
@@ -95,8 +93,8 @@ func forward(p []byte, conns map[calKey]calVal, endpoints, cache map[calLong]cal
 	}
 	src, dst := addr(p[26:30]), addr(p[30:34])
 	conn, known := conns[calKey{dst, src, addr(p[l4 : l4+4])}]
-	ep, local := endpoints[calLong{0: dst}]
-	info, found := cache[calLong{1: dst}]
+	ep, local := endpoints[dst]
+	info, found := cache[dst]
 	if !known || !local || !found || p[22] <= 1 {
 		return 0
 	}
