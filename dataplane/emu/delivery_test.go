@@ -13,7 +13,7 @@ func deliver(d dataplane.Delivery) func(*dataplane.Config) {
 }
 
 // TestDelivery sends one packet to pod1 from each side under each delivery mode
-// (DESIGN 5, SPEC 4, 10.5, 16).
+// (SPEC 4, 10.5, 16).
 func TestDelivery(t *testing.T) {
 	t.Parallel()
 	remote := podsOfB()[0]

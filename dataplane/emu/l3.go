@@ -42,7 +42,7 @@ type delivery struct {
 }
 
 // ipv4LocalDelivery hands the packet to a pod of this node: by a tail call to the
-// pod's policy program, or as the delivery mode says (SPEC 4, DESIGN 5).
+// pod's policy program, or as the delivery mode says (SPEC 4, 16).
 //
 // C: ipv4_local_delivery (lib/l3.h).
 func (o *object) ipv4LocalDelivery(p *dataplane.Packet, d *delivery) (ret code.Ret) {

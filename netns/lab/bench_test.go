@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkPrivilegedRTT is the time of an echo of 18 bytes over UDP, as IO.md's
-// ping-pong. Its allocations are those of the whole path.
+// BenchmarkPrivilegedRTT is the time of an echo of 18 bytes over UDP. Its allocations are those of the whole path.
 func BenchmarkPrivilegedRTT(b *testing.B) {
 	for _, bb := range benchPaths() {
 		b.Run(bb.name, func(b *testing.B) {
