@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hooklab/hooklab/cluster"
@@ -130,15 +129,6 @@ func ParseFlags(s string) (uint8, error) {
 		flags |= bit
 	}
 	return flags, nil
-}
-
-// ParsePort reads a port number. The error is an ErrQuestion.
-func ParsePort(s string) (uint16, error) {
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || n == 0 {
-		return 0, fmt.Errorf("%w: port %q is not between 1 and 65535", ErrQuestion, s)
-	}
-	return uint16(n), nil
 }
 
 // CheckEnd says what is wrong with an end of a question in this cluster: a name that
