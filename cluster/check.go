@@ -324,6 +324,10 @@ func (c *completion) checkServiceID(s *Service, j int, first map[uint16]int, obj
 
 // reserveBackend enters the id asked for a backend's address.
 func (c *completion) reserveBackend(addr netip.AddrPort, id uint32, object, field string) {
+	if id == 0 {
+		c.complain(object, field, "0 for %s: allowed: 1..4294967295", addr)
+		return
+	}
 	if other, ok := c.backends[id]; ok && other != addr {
 		c.complain(object, field, "%d: taken by %s", id, other)
 		return

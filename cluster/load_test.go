@@ -62,6 +62,7 @@ func TestBadFiles(t *testing.T) {
 	tests := []struct{ name, want string }{
 		{"alias-cycle", ":3: document 1, List: items: lists within lists, more than 4 deep"},
 		{"api-version", `:1: document 1, Lab: apiVersion: "hooklab.io/v1": allowed: hooklab.io/v1alpha1`},
+		{"backend-id-zero", ":6: document 1, Lab: spec.services[0].backendIDs: 0 for 10.0.1.1:80: allowed: 1..4294967295"},
 		{"backend-id-twice", ":7: document 1, Lab: spec.services[1].backendIDs: 3: taken by 10.0.1.1:80"},
 		{"bad-device", `:5: document 1, Lab: spec.pods[0].device: "eth1": allowed: lxc, then up to 12 lower case letters, digits, '-', '_' and '.'`},
 		{"bad-ip", `:5: document 1, Pod one: status.podIP: "300.1.1.1": not an IPv4 address`},
