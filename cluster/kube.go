@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 )
@@ -154,8 +155,11 @@ func (d *description) kubePod(o origin, doc *podDoc, ps *problems) {
 	d.note(object, "node", o, "spec.nodeName")
 	give(d, ps, object, "node", &p.Node, doc.Spec.NodeName, o, "spec.nodeName")
 	give(d, ps, object, "ip", &p.IP, doc.Status.PodIP.Addr, o, "status.podIP")
-	for _, c := range doc.Spec.Containers {
-		for _, port := range c.Ports {
+	for i, c := range doc.Spec.Containers {
+		for j, port := range c.Ports {
+			if port.ContainerPort == 0 {
+				ps.addf(o, fmt.Sprintf("spec.containers[%d].ports[%d].containerPort", i, j), "missing; allowed: 1..65535")
+			}
 			if port.Name != "" {
 				if p.Ports == nil {
 					p.Ports = make(map[string]uint16)

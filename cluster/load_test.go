@@ -69,6 +69,7 @@ func TestBadFiles(t *testing.T) {
 		{"bad-mac", `:6: document 1, Lab: spec.pods[0].mac: "66:FE:F8:92:BF": not a MAC address; want six hex bytes such as 66:fe:f8:92:bf:af`},
 		{"bad-name", `:1: document 1, Node ../../etc: metadata.name: "../../etc": allowed: lower case letters, digits, '-' and '.', a letter or digit at both ends`},
 		{"bad-port", `:12: document 2, Service web: spec.ports[1].port: "99999": allowed: 1..65535`},
+		{"container-port", ":5: document 2, Pod one: spec.containers[0].ports[1].containerPort: missing; allowed: 1..65535"},
 		{"broadcast-ip", ":5: document 1, Lab: spec.pods[0].ip: 10.0.1.255: not a host address of 10.0.1.0/24, the podCIDR of node a"},
 		{"conflicting-cep", ":11: document 3, CiliumEndpoint one: status.networking.addressing: 10.0.0.8, but Pod default/one has 10.0.0.7 from another document"},
 		{"duplicate-cluster-ip", ":7: document 1, Lab: spec.services[1].clusterIP: 10.96.0.20: taken by service default/web"},
