@@ -3,25 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/emu"
 	"github.com/hooklab/hooklab/dataplane/journey"
 	"github.com/hooklab/hooklab/maps"
-)
-
-// Output formats of trace.
-const (
-	formatText    = "text"
-	formatMermaid = "mermaid"
 )
 
 // Values of --expect.
@@ -48,47 +39,20 @@ func newTrace(*app) *cobra.Command {
 		expect: oneOf{values: []string{expectDelivered, expectDropped}},
 	}
 	cmd := &cobra.Command{
-		Use:   "trace --from NAME --to NAME",
-		Short: "Show what happens to a packet, and why",
-		Long: `Simulate a packet through the cluster and show its whole journey: every hook with its
-functions, map lookups and rewrites, the host stacks, the tunnel, the receiver and the
-answer. It needs no privileges and no network, sends nothing and changes nothing.
-
-An end is a pod (NAME or NAMESPACE/NAME), node/NAME, svc/NAME, svc/NAMESPACE/NAME, the
-name of an external host, or an IP address. The packet is an ICMP echo request unless
---tcp, --udp or --arp says otherwise. Every map is as the agents write it for the
-cluster; connections that a running lab has are not taken over.
-
-In the text, ◉ is a place where tcpdump sees the packet, ◌ one where it does not
-although the packet passes, ▶ a program, ⇒ a tail call, ? a map lookup, ! a written
-entry, ~ a rewrite, + and ± entries that are new or changed, • a decision. Fields of
-conntrack entries that are zero are left out; JSON has them.
-
-The last line is the verdict: DELIVERED, DROPPED by a decision, LOST without one, TO
-STACK for what leaves the cluster for nobody known, or UNKNOWN. The exit code is 0
-whatever the verdict, 3 if it is UNKNOWN, 1 if it is not as --expect says: delivered is
-DELIVERED or TO STACK, dropped is DROPPED or LOST.`,
-		Example: `  # A ping between pods, and the answer
-  hooklab trace -f cluster.yaml --from pod1-1 --to pod2-1
-
-  # The first segment of a connection to a service, a line for each hook
-  hooklab trace --from pod1-1 --to svc/web --tcp 80 --detail summary
-
-  # From a node, as JSON
-  hooklab trace --from node/cilium-worker --to 10.0.2.158 --udp 53 -o json
-
-  # Where the article and a real Cilium 1.12.8 part
-  hooklab trace --from pod1-1 --to pod1-2 --profile article,cilium-1.12
-
-  # In a test: fail unless it is dropped
-  hooklab trace --from pod1-1 --to 10.0.1.250 --expect dropped --detail minimal`,
-		Args: wants(),
+		Use:     "trace --from NAME --to NAME",
+		Short:   "Show what happens to a packet, and why",
+		Long:    traceLong,
+		Example: traceExample,
+		Args:    wants(),
 	}
 	t := targetFlags(cmd)
 	f.register(cmd, t)
-	out := outputFlag(cmd, formatText, formatJSON, formatMermaid)
+	out := traceOutputFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := f.read(cmd); err != nil {
+			return err
+		}
+		if err := out.read(cmd); err != nil {
 			return err
 		}
 		if len(f.profiles) > 1 && (out.format != formatText || cmd.Flags().Changed("detail")) {
@@ -105,7 +69,7 @@ DELIVERED or TO STACK, dropped is DROPPED or LOST.`,
 		if err != nil {
 			return err
 		}
-		if err := f.write(cmd.OutOrStdout(), out.format, js); err != nil {
+		if err := out.write(cmd, js, f.detail.value); err != nil {
 			return err
 		}
 		for _, j := range js {
@@ -254,23 +218,6 @@ func ask(c *cluster.Cluster, q journey.Question) (*journey.Journey, error) {
 	return j, err
 }
 
-// write writes a journey in a format, or where two of them part.
-func (f *traceFlags) write(w io.Writer, format string, js []*journey.Journey) error {
-	j := js[0]
-	switch format {
-	case formatJSON:
-		return j.WriteJSON(w)
-	case formatMermaid:
-		return j.WriteMermaid(w)
-	}
-	o := journey.TextOptions{Detail: journey.Detail(f.detail.value)}
-	o.Width, o.Colour = terminal(w)
-	if len(js) == 2 {
-		return journey.WriteParting(w, j, js[1], o)
-	}
-	return j.WriteText(w, o)
-}
-
 // judge is the exit code of an outcome.
 func (f *traceFlags) judge(o journey.Outcome) error {
 	met := true
@@ -287,20 +234,6 @@ func (f *traceFlags) judge(o journey.Outcome) error {
 		return exitWith(exitFailed, fmt.Errorf("expected the packet to be %s, but it is %s", f.expect.value, o))
 	}
 	return nil
-}
-
-// terminal is the width of the terminal behind w, 0 if it is none, and whether it
-// wants colour.
-func terminal(w io.Writer) (width int, colour bool) {
-	f, ok := w.(*os.File)
-	if !ok {
-		return 0, false
-	}
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil {
-		return 0, false
-	}
-	return int(size.Col), os.Getenv("NO_COLOR") == ""
 }
 
 // oneOf is a flag with a few values.

@@ -1,5 +1,7 @@
 package journey
 
+import "time"
+
 // Schema names the form of a Journey as JSON. It changes when a field changes its
 // meaning or goes; a new field changes nothing.
 const Schema = "hooklab.io/trace/v1"
@@ -99,6 +101,10 @@ type Step struct {
 	Run     *Run     `json:"run,omitempty"`
 	Outer   *Outer   `json:"outer,omitempty"`
 	Changes []Change `json:"changes,omitempty"`
+
+	at    time.Duration // since boot
+	frame []byte        // as it is when the step is over
+	mark  uint32        // the same
 }
 
 // Tap is a frame as tcpdump shows it on a device.
@@ -140,6 +146,9 @@ type Run struct {
 	Drop      uint8         `json:"drop,omitempty"` // the drop reason's number
 	Result    string        `json:"result"`
 
+	before     []byte // the frame as it came to the program
+	markBefore uint32
+
 	lookups   []lookup
 	explained *explanation // of a drop
 }
@@ -171,6 +180,8 @@ type Line struct {
 	Result string   `json:"result,omitempty"`
 
 	Changes []Change `json:"changes,omitempty"`
+
+	frame []byte // rewrite: as it is then; nil if only the mark changed
 }
 
 // Topic is what a decision is about.

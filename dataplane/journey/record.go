@@ -134,7 +134,10 @@ func relation(r sim.Relation) Relation {
 }
 
 func (p *Packet) add(e *sim.Event, kind StepKind, text string) *Step {
-	s := &Step{Kind: kind, Place: e.Place.String(), Device: e.Device, Piece: p.pieces[e.Frame], Text: text}
+	s := &Step{
+		Kind: kind, Place: e.Place.String(), Device: e.Device, Piece: p.pieces[e.Frame], Text: text,
+		at: e.Time, frame: clone(e.Data), mark: e.Mark,
+	}
 	if e.Actor != sim.Kernel {
 		s.Actor = e.Actor.String()
 	}

@@ -15,12 +15,13 @@ import (
 // running is a run that has begun.
 type running struct {
 	before  []byte // the frame
+	mark    uint32
 	journal maps.Journal
 }
 
 // begin keeps what is to be compared when the program has ended.
 func (n *nodeView) begin(e *node.Event) *running {
-	r := &running{before: slices.Clone(e.Packet.Data)}
+	r := &running{before: slices.Clone(e.Packet.Data), mark: e.Packet.Mark}
 	n.set.Record(&r.journal)
 	return r
 }
@@ -31,6 +32,7 @@ func (n *nodeView) end(r *running, e *node.Event) *Run {
 	n.set.Record(nil)
 	b := &runBuilder{node: n, hook: *e.Hook, object: e.Hook.Endpoint, frame: r.before, run: &Run{
 		Program: e.Hook.Prog.String(), Direction: "ingress", Action: int32(e.Verdict.Action), Result: n.result(e),
+		before: r.before, markBefore: r.mark,
 	}}
 	if e.Hook.Prog.Egress() {
 		b.run.Direction = "egress"
@@ -175,7 +177,7 @@ func (b *runBuilder) rewrite(buffer *trace.Buffer, i int) int {
 			copy(after[off:], buffer.Value(&steps[i]))
 		}
 	}
-	b.add(first, Line{Kind: LineRewrite, Changes: changes(b.frame, after)})
+	b.add(first, Line{Kind: LineRewrite, Changes: changes(b.frame, after), frame: after})
 	b.frame = after
 	return i - 1
 }

@@ -52,10 +52,15 @@ func (p *Packet) title() string {
 	if p.ttl != 0 {
 		s += fmt.Sprintf(", TTL %d, %d bytes", p.ttl, p.length)
 	}
+	return s + p.relationText()
+}
+
+// relationText is what a packet is to another one, "  (answers 2)".
+func (p *Packet) relationText() string {
 	if p.Of == 0 {
-		return s
+		return ""
 	}
-	return s + fmt.Sprintf("  (%s %d)", map[Relation]string{Answer: "answers", Failure: "because of", Asking: "asks for"}[p.Relation], p.Of)
+	return fmt.Sprintf("  (%s %d)", map[Relation]string{Answer: "answers", Failure: "because of", Asking: "asks for"}[p.Relation], p.Of)
 }
 
 // write writes every step of a packet, those of one place below its name.
@@ -205,15 +210,17 @@ func compact(name, value string) string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return strings.HasSuffix(w, "=0") || strings.HasSuffix(w, "=0x00") }), " ")
 }
 
-func (e *EntryChange) write(p *page) {
+func (e *EntryChange) write(p *page) { p.line(plain, stepIndent+2, 4, e.line()) }
+
+// line is the change in one line.
+func (e *EntryChange) line() string {
 	switch {
 	case e.Before == "":
-		p.line(plain, stepIndent+2, 4, fmt.Sprintf("+ %s %s: %s", e.Map, e.Key, compact(e.Map, e.After)))
+		return fmt.Sprintf("+ %s %s: %s", e.Map, e.Key, compact(e.Map, e.After))
 	case e.After == "":
-		p.line(plain, stepIndent+2, 4, fmt.Sprintf("- %s %s: %s", e.Map, e.Key, compact(e.Map, e.Before)))
-	default:
-		p.line(plain, stepIndent+2, 4, fmt.Sprintf("± %s %s: %s", e.Map, e.Key, wordsChanged(e.Before, e.After)))
+		return fmt.Sprintf("- %s %s: %s", e.Map, e.Key, compact(e.Map, e.Before))
 	}
+	return fmt.Sprintf("± %s %s: %s", e.Map, e.Key, wordsChanged(e.Before, e.After))
 }
 
 // wordsChanged are the words in which two texts of an entry differ.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -75,4 +76,20 @@ func Golden(tb testing.TB, name string, got []byte) {
 	if !bytes.Equal(got, want) {
 		tb.Errorf("%s differs (-want +got, rewrite with %s=1):\n%s", path, updateEnv, cmp.Diff(string(want), string(got)))
 	}
+}
+
+// Tool is the path of a program that a test needs. Without it the test is skipped;
+// for root it fails, since `make deps` installs it.
+func Tool(tb testing.TB, name string) string {
+	tb.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path
+	case os.Geteuid() == 0:
+		tb.Fatalf("%v: run make deps", err)
+	default:
+		tb.Skipf("%v: make deps installs it", err)
+	}
+	return ""
 }

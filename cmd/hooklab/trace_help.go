@@ -1,0 +1,47 @@
+package main
+
+// What `hooklab trace --help` says.
+const (
+	traceLong = `Simulate a packet through the cluster and show its whole journey: every hook with its
+functions, map lookups and rewrites, the host stacks, the tunnel, the receiver and the
+answer. It needs no privileges and no network, sends nothing and changes nothing.
+
+An end is a pod (NAME or NAMESPACE/NAME), node/NAME, svc/NAME, svc/NAMESPACE/NAME, the
+name of an external host, or an IP address. The packet is an ICMP echo request unless
+--tcp, --udp or --arp says otherwise. Every map is as the agents write it for the
+cluster; connections that a running lab has are not taken over.
+
+In the text, ◉ is a place where tcpdump sees the packet, ◌ one where it does not
+although the packet passes, ▶ a program, ⇒ a tail call, ? a map lookup, ! a written
+entry, ~ a rewrite, + and ± entries that are new or changed, • a decision. Fields of
+conntrack entries that are zero are left out; JSON has them.
+
+Of the other forms, json has everything (docs/trace-json.md), mermaid is a sequence
+diagram, and pcapng is a capture for Wireshark: an interface for each device and two for
+each hook, DEVICE:PROGRAM@entry and @exit, with functions, decisions and verdict as
+comments. Wireshark decodes the outer packets with -d udp.port==8472,vxlan.
+
+The last line is the verdict: DELIVERED, DROPPED by a decision, LOST without one, TO
+STACK for what leaves the cluster for nobody known, or UNKNOWN. The exit code is 0
+whatever the verdict, 3 if it is UNKNOWN, 1 if it is not as --expect says: delivered is
+DELIVERED or TO STACK, dropped is DROPPED or LOST.`
+
+	traceExample = `  # A ping between pods, and the answer
+  hooklab trace -f cluster.yaml --from pod1-1 --to pod2-1
+
+  # The first segment of a connection to a service, a line for each hook
+  hooklab trace --from pod1-1 --to svc/web --tcp 80 --detail summary
+
+  # From a node, as JSON
+  hooklab trace --from node/cilium-worker --to 10.0.2.158 --udp 53 -o json
+
+  # Every frame at every hook, in Wireshark
+  hooklab trace --from pod1-1 --to svc/web --tcp 80 -w web.pcapng
+  hooklab trace --from pod1-1 --to svc/web --tcp 80 -o pcapng | wireshark -k -i -
+
+  # Where the article and a real Cilium 1.12.8 part
+  hooklab trace --from pod1-1 --to pod1-2 --profile article,cilium-1.12
+
+  # In a test: fail unless it is dropped
+  hooklab trace --from pod1-1 --to 10.0.1.250 --expect dropped --detail minimal`
+)
