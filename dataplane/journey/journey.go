@@ -16,6 +16,25 @@ type Journey struct {
 	Assumed  []string  `json:"assumed,omitempty"` // what the cluster's description leaves open
 	Packets  []*Packet `json:"packets"`           // in the order in which they get on their way
 	Verdict  Verdict   `json:"verdict"`
+
+	choices int // of kube-proxy: backends that it chose from
+}
+
+// backends is how many backends the question's first service might have chosen.
+func (j *Journey) backends() int {
+	for _, p := range j.Packets {
+		for _, s := range p.Steps {
+			if s.Run == nil {
+				continue
+			}
+			for _, d := range s.Run.Decisions {
+				if d.Topic == TopicService && d.Chosen != "" {
+					return 1 + len(d.Alternatives)
+				}
+			}
+		}
+	}
+	return j.choices
 }
 
 // Relation is what a packet is to another one.

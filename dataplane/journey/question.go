@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/header"
 )
 
@@ -39,7 +40,23 @@ type Question struct {
 	DontFragment bool     `json:"df,omitempty"`
 	Size         int      `json:"size,omitempty"` // bytes of data; 0: what the protocol's client sends
 	Conversation bool     `json:"conversation,omitempty"`
+	Count        int      `json:"count,omitempty"` // packets, one a second; 0: 1
+
+	// Packet is a frame instead of To and Protocol. Without Hook it begins at From, a
+	// pod, or where its source address is at home.
+	Packet Frame `json:"packet,omitempty"`
+	// Hook is where the packet begins: "from-overlay@worker2", see ParseHook. It has
+	// then what these fields say beside its bytes, else what is usual there.
+	Hook   string  `json:"hook,omitempty"`
+	Mark   *uint32 `json:"mark,omitempty"`
+	VNI    *uint32 `json:"vni,omitempty"`    // cilium_vxlan
+	Tunnel string  `json:"tunnel,omitempty"` // cilium_vxlan: the other node, or its address
+
+	Backend int `json:"backend,omitempty"` // of a service, by slot from 1; 0: by chance
 }
+
+// MaxCount is the most packets that a question may have.
+const MaxCount = 1000
 
 // MaxSize is the most data that a question may have.
 const MaxSize = 65000
@@ -47,6 +64,15 @@ const MaxSize = 65000
 // Check says what is wrong with a question, whatever the cluster. The error is an
 // ErrQuestion.
 func (q *Question) Check() error {
+	if q.Count < 0 || q.Count > MaxCount {
+		return fmt.Errorf("%w: %d packets; from 1 to %d", ErrQuestion, q.Count, MaxCount)
+	}
+	if err := q.checkStart(); err != nil {
+		return err
+	}
+	if q.Packet != nil {
+		return q.checkPacket()
+	}
 	switch {
 	case q.From == "" || q.To == "":
 		return fmt.Errorf("%w: it needs both ends", ErrQuestion)
@@ -56,6 +82,8 @@ func (q *Question) Check() error {
 		return fmt.Errorf("%w: flags %s need tcp", ErrQuestion, q.Flags)
 	case q.Conversation && q.Protocol != TCP:
 		return fmt.Errorf("%w: a conversation needs tcp; %s is one packet and its answer", ErrQuestion, q.protocol())
+	case q.Conversation && (q.Hook != "" || q.Count > 1):
+		return fmt.Errorf("%w: a conversation begins at a socket and has the packets that it needs, so it has neither hook nor number", ErrQuestion)
 	case q.Conversation && q.Flags != "":
 		return fmt.Errorf("%w: flags %s are of one segment, not of a conversation", ErrQuestion, q.Flags)
 	case q.Protocol == ARP && (q.Size != 0 || q.TTL != 0 || q.DontFragment):
@@ -71,6 +99,34 @@ func (q *Question) Check() error {
 	return err
 }
 
+// checkStart is Check for where the packet begins.
+func (q *Question) checkStart() error {
+	section, _, _ := strings.Cut(q.Hook, "@")
+	overlay := section == dataplane.FromOverlay.String() || section == dataplane.ToOverlay.String()
+	switch {
+	case (q.VNI != nil || q.Tunnel != "") && !overlay:
+		return fmt.Errorf("%w: VNI and tunnel are of hooks from-overlay and to-overlay only", ErrQuestion)
+	case q.VNI != nil && *q.VNI >= 1<<24:
+		return fmt.Errorf("%w: VNI %d has more than 24 bits", ErrQuestion, *q.VNI)
+	case q.Mark != nil && (q.Hook == "" || section == dataplane.FromContainer.String() || section == dataplane.FromNetdev.String()):
+		return fmt.Errorf("%w: a packet has no mark before it meets its first hook; a mark is for other hooks than from-container and from-netdev", ErrQuestion)
+	}
+	return nil
+}
+
+// checkPacket is Check for a packet that is given in bytes.
+func (q *Question) checkPacket() error {
+	switch {
+	case q.Protocol != "" || q.To != "" || q.Port != 0 || q.Flags != "" || q.TTL != 0 || q.DontFragment || q.Size != 0 || q.Conversation:
+		return fmt.Errorf("%w: a packet in bytes has its own receiver, protocol, port, flags, TTL, DF and size", ErrQuestion)
+	case len(q.Packet) == 0:
+		return fmt.Errorf("%w: the packet has no bytes", ErrQuestion)
+	case q.Hook != "" && q.From != "":
+		return fmt.Errorf("%w: the packet begins at %s or at hook %s, not at both", ErrQuestion, q.From, q.Hook)
+	}
+	return nil
+}
+
 func (q *Question) protocol() Protocol {
 	if q.Protocol == "" {
 		return ICMP
@@ -80,6 +136,27 @@ func (q *Question) protocol() Protocol {
 
 // String is the question in words.
 func (q *Question) String() string {
+	s := q.text()
+	switch {
+	case q.Hook != "":
+		s += ", at " + q.Hook
+	case q.Packet != nil && q.From != "":
+		s += ", sent by " + q.From
+	}
+	if q.Count > 1 {
+		s += fmt.Sprintf(", %d times", q.Count)
+	}
+	if q.Backend != 0 {
+		s += fmt.Sprintf(", backend in slot %d", q.Backend)
+	}
+	return s
+}
+
+// text is the packet in words.
+func (q *Question) text() string {
+	if q.Packet != nil {
+		return fmt.Sprintf("packet of %d bytes, %s", len(q.Packet), brief(q.Packet))
+	}
 	s := strings.ToUpper(string(q.protocol()))
 	switch {
 	case q.Protocol == ARP:

@@ -35,8 +35,9 @@ func (n *nodeView) device(ifindex uint32) string {
 // recorder makes packets of a simulation's events.
 type recorder struct {
 	cluster *cluster.Cluster
-	made    *maps.Set // of the engine that was made last
 	nodes   map[string]*nodeView
+	assumed []string           // beyond what every answer takes for granted
+	choices int                // of kube-proxy: backends that it chose from
 	packets []*Packet          // in the order in which they got on their way
 	all     map[uint64]*Packet // by Event.Packet
 	frames  map[uint64]*Packet // by Event.Frame
@@ -44,8 +45,8 @@ type recorder struct {
 	run     *running
 }
 
-func newRecorder(c *cluster.Cluster) *recorder {
-	return &recorder{cluster: c, nodes: map[string]*nodeView{}, all: map[uint64]*Packet{}, frames: map[uint64]*Packet{}, place: map[*Packet]string{}}
+func newRecorder(w *world) *recorder {
+	return &recorder{cluster: w.cluster, nodes: w.nodes, all: map[uint64]*Packet{}, frames: map[uint64]*Packet{}, place: map[*Packet]string{}}
 }
 
 // ended is the end of one of a packet's frames.
@@ -58,18 +59,6 @@ type ended struct {
 	run   *Run // that dropped it
 	by    sim.Actor
 	data  []byte
-}
-
-// nodeMade notes whose engine has just been made.
-func (r *recorder) nodeMade(name string) {
-	n := &nodeView{name: name, cluster: r.cluster, set: r.made, opt: r.cluster.MapText(), devices: map[uint32]string{}}
-	if spec, err := r.cluster.Node(name); err == nil {
-		n.hostEndpoint = spec.HostID
-	}
-	for _, d := range r.cluster.Devices(name) {
-		n.devices[d.Ifindex] = d.Name
-	}
-	r.nodes[name] = n
 }
 
 // see is the simulation's observer.
@@ -343,4 +332,19 @@ func translation(n *sim.Translation) []Change {
 		return []Change{c}
 	}
 	return []Change{c, {"port or id", fmt.Sprint(n.From.Port()), fmt.Sprint(n.To.Port())}}
+}
+
+// finish gives the packets their numbers and ends.
+func (r *recorder) finish() []*Packet {
+	for i, p := range r.packets {
+		p.ID = i + 1
+	}
+	for _, p := range r.packets {
+		if of := r.frames[p.parent]; of != nil && of != p {
+			p.Of = of.ID
+		}
+		p.sorted()
+		p.Fate = fateOf(p)
+	}
+	return r.packets
 }

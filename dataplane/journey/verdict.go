@@ -110,9 +110,16 @@ func (j *Journey) Asked() *Packet {
 	return nil
 }
 
-// judged is the packet that the verdict is about: the question's own, or of a
-// conversation the first that did not arrive.
+// judged is the packet that the verdict is about: the question's own, or of several
+// the first that did not arrive.
 func (j *Journey) judged() *Packet {
+	if j.Question.Count > 1 {
+		for _, p := range j.Packets {
+			if p.Relation == Request && p.Fate.Outcome != Delivered {
+				return p
+			}
+		}
+	}
 	if j.Question.Conversation {
 		for _, p := range j.Packets {
 			if p.Relation != Asking && p.Fate.Outcome != Delivered {

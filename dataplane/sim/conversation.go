@@ -19,7 +19,7 @@ type Message struct {
 	SrcPort      uint16
 	Data         []byte
 	DontFragment bool          // UDP, ping, IP: an error instead of fragments
-	Count        int           // pings, one a second; 0 is 1
+	Count        int           // pings, datagrams or segments with Flags, one a second; 0 is 1
 	Flags        uint8         // TCP: one segment with these flags instead of a connection
 	Hold         bool          // TCP: the connection is not closed
 	Mark         uint32        // of a node's socket (SO_MARK)
@@ -68,13 +68,19 @@ func (s *Sim) Ping(from, to string, m Message) (*Conversation, error) {
 		return nil, fmt.Errorf("ping %s from %s: %w", to, from, err)
 	}
 	if m.Data == nil {
-		m.Data = make([]byte, pingData)
-		for i := range m.Data {
-			m.Data[i] = byte(i)
-		}
+		m.Data = echoData()
 	}
 	s.after(0, func() { c.startPing(dst, m) })
 	return c, nil
+}
+
+// echoData is what ping sends.
+func echoData() []byte {
+	b := make([]byte, pingData)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	return b
 }
 
 // pinger is the socket of a ping.
@@ -101,27 +107,24 @@ func (c *Conversation) startPing(dst [4]byte, m Message) {
 		return
 	}
 	c.clean = func() { c.from.unbind(k) }
-	p.send()
+	c.every(p.count, m, p.send)
 }
 
-// send sends the next request, and goes on in a second.
+// send sends the next request.
 func (p *pinger) send() {
-	c := p.conv
-	if c.finished {
-		return
-	}
 	p.sent++
-	b := make([]byte, header.ICMPSize+len(p.m.Data))
+	p.conv.sendOne(p.key, p.m, buildEcho(p.key.localPort, uint16(p.sent), p.m.Data))
+}
+
+// buildEcho makes an echo request.
+func buildEcho(id, seq uint16, data []byte) []byte {
+	b := make([]byte, header.ICMPSize+len(data))
 	b[header.ICMPType] = header.ICMPEcho
-	binary.BigEndian.PutUint16(b[icmpInfo:], p.key.localPort)
-	binary.BigEndian.PutUint16(b[icmpSeq:], uint16(p.sent))
-	copy(b[header.ICMPSize:], p.m.Data)
+	binary.BigEndian.PutUint16(b[icmpInfo:], id)
+	binary.BigEndian.PutUint16(b[icmpSeq:], seq)
+	copy(b[header.ICMPSize:], data)
 	putICMPChecksum(b)
-	c.limit(p.m.timeout())
-	c.sendOne(p.key, p.m, b)
-	if p.sent < p.count {
-		c.sim.after(pingInterval, p.send)
-	}
+	return b
 }
 
 // sendOne sends a datagram of the conversation's own.
@@ -169,12 +172,13 @@ func (c *Conversation) startTCP(dst [4]byte, port uint16, m Message) {
 	c.limit(m.timeout())
 	ip := packet{ttl: m.TTL, tos: m.TOS, mark: m.Mark}
 	if m.Flags != 0 {
-		if !c.from.bind(k, &datagram{conv: c}) {
+		if !c.from.bind(k, &datagram{conv: c, left: m.Count}) {
 			c.finish(Open)
 			return
 		}
 		c.clean = func() { c.from.unbind(k) }
-		c.from.sendTCP(c, nil, Original, k, segment{seq: c.sim.rand.Uint32(), flags: m.Flags, data: m.Data}, ip)
+		g := segment{seq: c.sim.rand.Uint32(), flags: m.Flags, data: m.Data}
+		c.every(m.Count, m, func() { c.from.sendTCP(c, nil, Original, k, g, ip) })
 		return
 	}
 	conn := &tcpConn{st: c.from, key: k, conv: c, data: m.Data, hold: m.Hold, ip: ip}
@@ -204,8 +208,30 @@ func (c *Conversation) bindKey(proto uint8, dst [4]byte, port uint16, m Message)
 	return k, true
 }
 
-// datagram is a socket that waits for one answer.
-type datagram struct{ conv *Conversation }
+// every sends count packets, one a second, until the conversation ends.
+func (c *Conversation) every(count int, m Message, send func()) {
+	if c.finished {
+		return
+	}
+	c.limit(m.timeout())
+	send()
+	if count > 1 {
+		c.sim.after(pingInterval, func() { c.every(count-1, m, send) })
+	}
+}
+
+// datagram is a socket that waits for an answer to each of its packets.
+type datagram struct {
+	conv *Conversation
+	left int // answers to wait for; 0 is 1
+}
+
+// done is an answer, or an error in its place.
+func (d *datagram) done(o Outcome) {
+	if d.left--; d.left <= 0 {
+		d.conv.finish(o)
+	}
+}
 
 func (d *datagram) input(f *frame) {
 	d.conv.from.received(f, true)
@@ -215,13 +241,13 @@ func (d *datagram) input(f *frame) {
 			o = Refused
 		}
 	}
-	d.conv.finish(o)
+	d.done(o)
 }
 
 func (d *datagram) failed(f *frame, e ICMPError) {
 	d.conv.from.reported(f)
 	d.conv.failed(e)
-	d.conv.finish(Unreachable)
+	d.done(Unreachable)
 }
 
 // UDP sends a datagram and waits for one back.
@@ -257,11 +283,10 @@ func (s *Sim) IP(from, to string, proto uint8, m Message) (*Conversation, error)
 }
 
 func (c *Conversation) startDatagram(k socketKey, m Message, payload []byte) {
-	if !c.from.bind(k, &datagram{conv: c}) {
+	if !c.from.bind(k, &datagram{conv: c, left: m.Count}) {
 		c.finish(Open)
 		return
 	}
 	c.clean = func() { c.from.unbind(k) }
-	c.limit(m.timeout())
-	c.sendOne(k, m, payload)
+	c.every(m.Count, m, func() { c.sendOne(k, m, payload) })
 }

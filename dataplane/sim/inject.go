@@ -33,8 +33,9 @@ type Point struct {
 const maxFrame = header.EthernetSize + maxPacket
 
 // Inject puts a frame in at a point, from its Ethernet header on. The bytes are
-// copied. The result of the conversation is what has become of it once the
-// simulation is idle.
+// copied. A frame whose Ethernet addresses are all zero gets those that a frame has
+// there. The result of the conversation is what has become of it once the simulation
+// is idle.
 func (s *Sim) Inject(at Point, frame []byte) (*Conversation, error) {
 	if len(frame) > maxFrame {
 		return nil, fmt.Errorf("inject %d bytes, at most %d: %w", len(frame), maxFrame, ErrMessage)
@@ -45,6 +46,7 @@ func (s *Sim) Inject(at Point, frame []byte) (*Conversation, error) {
 	}
 	c := s.newConversation(nil)
 	f := s.derive(nil, Original, append([]byte(nil), frame...))
+	s.address(at, f)
 	f.conv, f.mark, f.iif = c, at.Mark, at.IngressIfindex
 	c.result.Sent = 1
 	s.after(0, func() {

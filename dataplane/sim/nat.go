@@ -23,10 +23,18 @@ func (m *machine) serviceDNAT(f *frame) bool {
 	case len(backends) == 0:
 		return false
 	}
-	b := backends[m.sim.rand.IntN(len(backends))]
+	b := backends[m.sim.chooseBackend(len(backends))]
 	fl.dstRule = ServiceDNAT
 	fl.tuples[1].src, fl.tuples[1].sport = b.Addr().As4(), b.Port()
 	return true
+}
+
+// chooseBackend is kube-proxy's choice among n backends.
+func (s *Sim) chooseBackend(n int) int {
+	if s.opts.KubeProxy != nil {
+		return s.opts.KubeProxy(n)
+	}
+	return s.rand.IntN(n)
 }
 
 // sourceNAT decides about a new connection's source by CILIUM_POST_nat, whose first

@@ -32,6 +32,9 @@ type Options struct {
 	// Rand draws the random numbers of a node's programs instead, such as the choice
 	// of a backend.
 	Rand func(node string) func() uint32
+	// KubeProxy chooses one of n backends instead of chance, where a node's own packet
+	// goes to a ClusterIP: from 0 to n-1.
+	KubeProxy func(n int) int
 	// Start is the time since boot at which the simulation begins; 0 is an hour.
 	Start time.Duration
 	// Observer sees every event. It must not call the Sim.

@@ -1,0 +1,123 @@
+package journey
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/sim"
+	"github.com/hooklab/hooklab/maps"
+)
+
+// world is a simulation that questions are put to.
+type world struct {
+	cluster *cluster.Cluster
+	sim     *sim.Sim
+	nodes   map[string]*nodeView // those that a frame has met
+	made    *maps.Set            // of the engine that was made last
+	rec     *recorder            // of the question that is being answered
+	backend int                  // that it wants; 0: by chance
+}
+
+func newWorld(c *cluster.Cluster, engine Engine) (*world, error) {
+	w := &world{cluster: c, nodes: map[string]*nodeView{}}
+	w.rec = newRecorder(w)
+	settings := c.Settings()
+	s, err := sim.New(c, sim.Options{
+		Engine: func(m *maps.Set) (dataplane.Runner, error) {
+			w.made = m
+			return engine(m)
+		},
+		// A node's chance is asked for when its engine has been made.
+		Rand: func(node string) func() uint32 {
+			w.nodeMade(node)
+			h := fnv.New64a()
+			h.Write([]byte(node))
+			return w.chance(rand.New(rand.NewPCG(settings.Seed, h.Sum64())).Uint32)
+		},
+		KubeProxy: w.kubeProxy(rand.New(rand.NewPCG(settings.Seed, 0)).IntN),
+		Observer:  func(e *sim.Event) { w.rec.see(e) }, TraceSteps: stepsOfOneRun, AnswerWorld: true, RoutePods: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("simulate: %w", err)
+	}
+	w.sim = s
+	return w, nil
+}
+
+func (w *world) close() error { return w.sim.Close() }
+
+// chance draws a node's random numbers, which choose backends only: a backend's slot
+// is what is left of the division by their number.
+func (w *world) chance(draw func() uint32) func() uint32 {
+	return func() uint32 {
+		if w.backend > 0 {
+			return uint32(w.backend - 1)
+		}
+		return draw()
+	}
+}
+
+// kubeProxy chooses one of n backends, and notes that it had the choice.
+func (w *world) kubeProxy(draw func(int) int) func(int) int {
+	return func(n int) int {
+		w.rec.choices = max(w.rec.choices, n)
+		if w.backend > 0 {
+			return (w.backend - 1) % n
+		}
+		return draw(n)
+	}
+}
+
+// answer lets a question happen and writes the journey.
+func (w *world) answer(q Question, send func(*world) error) (*Journey, error) {
+	w.rec, w.backend = newRecorder(w), q.Backend
+	if err := send(w); err != nil {
+		if errors.Is(err, sim.ErrName) || errors.Is(err, sim.ErrMessage) {
+			return nil, fmt.Errorf("%w: %w", ErrQuestion, err)
+		}
+		return nil, err
+	}
+	_, err := w.sim.RunUntilIdle(maxEvents)
+	if err != nil && !errors.Is(err, sim.ErrBusy) && !errors.Is(err, sim.ErrEngine) {
+		return nil, fmt.Errorf("simulate: %w", err)
+	}
+	settings := w.cluster.Settings()
+	j := &Journey{
+		Schema: Schema, Cluster: settings.Name, Profile: string(settings.Profile), Kernel: settings.Kernel.String(),
+		Question: q, Packets: w.rec.finish(), Assumed: w.rec.assume(), choices: w.rec.choices,
+	}
+	j.judge(err)
+	return j, nil
+}
+
+// inject puts a frame in, several times a second apart.
+func (w *world) inject(at sim.Point, frame []byte, times int) error {
+	for i := range times {
+		if i > 0 {
+			if _, err := w.sim.Run(w.sim.Now() + time.Second); err != nil {
+				return err
+			}
+		}
+		if _, err := w.sim.Inject(at, frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nodeMade notes whose engine has just been made.
+func (w *world) nodeMade(name string) {
+	n := &nodeView{name: name, cluster: w.cluster, set: w.made, opt: w.cluster.MapText(), devices: map[uint32]string{}}
+	if spec, err := w.cluster.Node(name); err == nil {
+		n.hostEndpoint = spec.HostID
+	}
+	for _, d := range w.cluster.Devices(name) {
+		n.devices[d.Ifindex] = d.Name
+	}
+	w.nodes[name] = n
+}
