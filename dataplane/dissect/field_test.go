@@ -263,7 +263,8 @@ func FuzzFields(f *testing.F) {
 		)
 		parser := gopacket.NewDecodingLayerParser(layers.LayerTypeEthernet, &eth, &arp, &ip, &tcp, &udp, &icmp)
 		_ = parser.DecodeLayers(frame, &types)
-		if p := got["ip.proto"]; p == "IPIP" || p == "94" || len(frame) > 14 && frame[14]>>4 != 4 {
+		bridged := len(frame) >= 14 && binary.BigEndian.Uint16(frame[12:]) == 0x6558 // Ethernet in Ethernet
+		if p := got["ip.proto"]; bridged || p == "IPIP" || p == "94" || len(frame) > 14 && frame[14]>>4 != 4 {
 			return // the parser keeps the inner header only; and it takes any version for 4
 		}
 		for _, layer := range types {
