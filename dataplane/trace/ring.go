@@ -55,3 +55,16 @@ func (r *Ring) put(header int, capture []byte) []byte {
 	clear(s.data[:header])
 	return s.data[:header]
 }
+
+// Raw appends a notification that a program has written itself: its header, and the packet's first
+// bytes. What is longer than MaxRecord is cut off at the end; a header alone may be as long.
+func (r *Ring) Raw(header, capture []byte) {
+	if r.used == len(r.slots) {
+		r.lost++
+		return
+	}
+	s := &r.slots[(r.first+r.used)%len(r.slots)]
+	r.used++
+	s.n = copy(s.data[:], header)
+	s.n += copy(s.data[s.n:], capture)
+}

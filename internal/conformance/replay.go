@@ -133,8 +133,7 @@ func (rp *replayer) step(s *Step) error {
 	if err != nil {
 		return err
 	}
-	draws := 0
-	env := &dataplane.Env{KtimeNS: uint64(math.Round(s.Now * 1e9)), Rand: func() uint32 { draws++; return s.Rand }}
+	env := &dataplane.Env{KtimeNS: uint64(math.Round(s.Now * 1e9)), Rand: func() uint32 { return s.Rand }}
 	p := rp.packet(s, device)
 	typeIn := p.PktType
 	v, err := rp.e.Run(h, p, env)
@@ -147,7 +146,7 @@ func (rp *replayer) step(s *Step) error {
 	}
 	rp.verdict(s, v)
 	rp.packetOut(s, p, typeIn)
-	rp.want("random numbers", fmt.Sprint(draws), fmt.Sprint(s.RandCalls))
+	rp.want("random numbers", fmt.Sprint(env.Drawn), fmt.Sprint(s.RandCalls))
 	rp.maps(s, before, after)
 	rp.events(s)
 	return nil
