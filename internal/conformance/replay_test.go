@@ -96,7 +96,7 @@ func TestWrongEngine(t *testing.T) {
 		{"outer address", "encap", wrong{after: func(_ *emu.Engine, p *dataplane.Packet, _ *dataplane.Verdict) { p.TunnelOut.Remote[3]++ }}, "tunnel key"},
 		{"outer TTL", "encap", wrong{after: func(_ *emu.Engine, p *dataplane.Packet, _ *dataplane.Verdict) { p.TunnelOut.TTL-- }}, "tunnel key"},
 		{"a draw too many", "encap", wrong{before: func(_ *dataplane.Packet, env *dataplane.Env) { env.NextRand() }}, "random numbers"},
-		{"no draws", "service", wrong{before: func(_ *dataplane.Packet, env *dataplane.Env) { env.Rand = nil }}, "random numbers"},
+		{"no draws", "service", wrong{before: func(_ *dataplane.Packet, env *dataplane.Env) { env.Drawn-- }}, "random numbers"},
 		{"clock", "conntrack", wrong{before: func(_ *dataplane.Packet, env *dataplane.Env) { env.KtimeNS += 1e9 }}, "map changes"},
 		{"entry changed", "conntrack", wrong{after: func(e *emu.Engine, _ *dataplane.Packet, _ *dataplane.Verdict) {
 			for k := range e.Maps().CT4.All() {
