@@ -93,3 +93,23 @@ func Tool(tb testing.TB, name string) string {
 	}
 	return ""
 }
+
+// Mermaid is the file with Mermaid's own code, for a browser. Without it the test is
+// skipped, and fails for root.
+func Mermaid(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "hooklab", "mermaid-*.min.js"))
+	switch {
+	case err == nil && len(files) > 0:
+		return files[len(files)-1]
+	case os.Geteuid() == 0:
+		tb.Fatal("no Mermaid: run make deps")
+	default:
+		tb.Skip("no Mermaid: make deps brings it")
+	}
+	return ""
+}
