@@ -13,6 +13,7 @@ func commands() []func(*app) *cobra.Command {
 		newDown,
 		newExec,
 		newGet,
+		newGraph,
 		newMap,
 		newTrace,
 		newValidate,

@@ -52,7 +52,7 @@ func newTrace(*app) *cobra.Command {
 		if err := f.read(cmd); err != nil {
 			return err
 		}
-		if err := out.read(cmd); err != nil {
+		if err := out.check(cmd); err != nil {
 			return err
 		}
 		if len(f.profiles) > 1 && (out.format != formatText || cmd.Flags().Changed("detail")) {
