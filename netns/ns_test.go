@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -130,8 +131,13 @@ func TestMountDirHelper(t *testing.T) {
 	}
 	must(t, netns.MountDir(dir))
 	first := mounts()
-	if strings.Count(first, "\n") != 1 || strings.Contains(first, "shared:") {
-		t.Fatalf("after MountDir: %q, want one private mount", first)
+	if strings.Count(first, "\n") != 1 {
+		t.Fatalf("after MountDir: %q, want one mount", first)
+	}
+	root, err := os.ReadFile("/proc/thread-self/mountinfo")
+	must(t, err)
+	if group := regexp.MustCompile(`shared:\d+`).FindString(first); group == "" || strings.Count(string(root), group+" ") != 1 {
+		t.Fatalf("after MountDir: %q, want a group of its own", first)
 	}
 	must(t, netns.MountDir(dir))
 	if got := mounts(); got != first {
@@ -139,9 +145,28 @@ func TestMountDirHelper(t *testing.T) {
 	}
 	ns, err := netns.New(filepath.Join(dir, "pod"))
 	must(t, err, ns.Close())
-	if got := mounts(); strings.Count(got, "\n") != 2 || strings.Contains(got, "shared:") {
-		t.Errorf("with a pin: %q, want two private mounts", got)
+	if got := mounts(); strings.Count(got, "\n") != 2 {
+		t.Errorf("with a pin: %q, want two mounts", got)
 	}
+	// A mount namespace that is made now loses the pin with this one.
+	here, err := netns.Current()
+	must(t, err)
+	defer here.Close()
+	must(t, here.Do(func() error {
+		if err := netns.Overlay(map[string]string{"/etc/hosts": os.Args[0], "/nosuch/file": os.Args[0]}); err != nil {
+			return err
+		}
+		before := mounts()
+		unpinned := make(chan error)
+		go func() { unpinned <- netns.Unpin(filepath.Join(dir, "pod")) }() // outside
+		if err := <-unpinned; err != nil {
+			return err
+		}
+		if got := mounts(); strings.Count(before, "\n") != strings.Count(got, "\n")+1 {
+			t.Errorf("in a new mount namespace: %q, after unpinning %q, want one mount less", before, got)
+		}
+		return nil
+	}))
 	must(t, netns.Unpin(filepath.Join(dir, "pod")), netns.UnmountDir(dir), netns.UnmountDir(dir))
 	if got := mounts(); got != "" {
 		t.Errorf("after UnmountDir: %q, want none", got)

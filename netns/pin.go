@@ -78,22 +78,22 @@ func isEmptyFile(path string) bool {
 	return err == nil && fi.Mode().IsRegular() && fi.Size() == 0
 }
 
-// MountDir makes sure that pins below dir stay in this mount namespace: where
-// the file system of dir propagates its mounts to others, dir becomes a private
-// mount point of its own. dir must exist. Calling it again changes nothing.
+// MountDir makes dir a mount point of its own, so that pins below it appear in no
+// mount namespace that exists already, while those that are made later lose a pin when
+// it is removed here: a process in one of them must not keep a namespace alive. dir
+// must exist. Calling it again changes nothing.
 func MountDir(dir string) error {
-	shared, _, err := mountOf(dir)
-	if err != nil {
-		return fmt.Errorf("private mount at %s: %w", dir, err)
-	}
-	if !shared {
-		return nil
+	if is, err := isMount(dir); err != nil || is {
+		return err
 	}
 	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("bind %s on itself: %w", dir, explain(err, needSysAdmin))
 	}
-	if err := unix.Mount("", dir, "", unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("private mount at %s: %w", dir, explain(err, needSysAdmin))
+	// First out of the group of where dir lies, then into one of its own.
+	for _, propagation := range []uintptr{unix.MS_PRIVATE, unix.MS_SHARED} {
+		if err := unix.Mount("", dir, "", propagation, ""); err != nil {
+			return fmt.Errorf("propagation of %s: %w", dir, explain(err, needSysAdmin))
+		}
 	}
 	return nil
 }
@@ -101,15 +101,12 @@ func MountDir(dir string) error {
 // UnmountDir undoes MountDir. It is not an error if dir is no mount point or
 // does not exist; dir itself stays. Pins below dir must be gone before.
 func UnmountDir(dir string) error {
-	_, isMount, err := mountOf(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	is, err := isMount(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !is {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("unmount %s: %w", dir, err)
-	}
-	if !isMount {
-		return nil
+		return err
 	}
 	if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil {
 		return fmt.Errorf("unmount %s: %w", dir, explain(err, needSysAdmin))
@@ -117,51 +114,37 @@ func UnmountDir(dir string) error {
 	return nil
 }
 
-// mountOf tells about the mount that dir lies on: whether it propagates, and
-// whether dir is its root.
-func mountOf(dir string) (shared, isRoot bool, err error) {
+// isMount says whether dir is a mount point.
+func isMount(dir string) (bool, error) {
 	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return false, false, err
+	if err == nil {
+		abs, err = filepath.EvalSymlinks(abs)
 	}
-	if abs, err = filepath.EvalSymlinks(abs); err != nil {
-		return false, false, err
+	if err != nil {
+		return false, fmt.Errorf("mount at %s: %w", dir, err)
 	}
 	f, err := os.Open("/proc/thread-self/mountinfo")
 	if err != nil {
-		return false, false, err
+		return false, err
 	}
 	defer f.Close() //nolint:errcheck // only read from
-	best := ""
 	for s := bufio.NewScanner(f); ; {
 		if !s.Scan() {
-			return shared, best == abs, s.Err()
+			return false, s.Err()
 		}
-		point, sh, ok := parseMountInfo(s.Text())
-		// A later line covers an earlier one at the same place.
-		if ok && len(point) >= len(best) && isBelow(abs, point) {
-			best, shared = point, sh
+		if mountPoint(s.Text()) == abs {
+			return true, nil
 		}
 	}
 }
 
-func isBelow(path, dir string) bool {
-	return path == dir || dir == "/" || strings.HasPrefix(path, dir+"/")
-}
-
-// parseMountInfo reads the mount point and the propagation of one line of
-// /proc/<pid>/mountinfo, see proc_pid_mountinfo(5).
-func parseMountInfo(line string) (point string, shared, ok bool) {
+// mountPoint reads the mount point of one line of /proc/<pid>/mountinfo, see
+// proc_pid_mountinfo(5).
+func mountPoint(line string) string {
+	const point = 4
 	fields := strings.Fields(line)
-	if len(fields) < 7 {
-		return "", false, false
+	if len(fields) <= point {
+		return ""
 	}
-	for _, f := range fields[6:] {
-		if f == "-" {
-			break
-		}
-		shared = shared || strings.HasPrefix(f, "shared:")
-	}
-	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	return unescape.Replace(fields[4]), shared, true
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(fields[point])
 }

@@ -15,7 +15,7 @@ import (
 
 // makeDirs makes what belongs into a lab's directory before its namespaces.
 func (h home) makeDirs() error {
-	for _, dir := range []string{pinDir, logDir} {
+	for _, dir := range []string{pinDir, logDir, etcDir} {
 		if err := os.MkdirAll(h.path(dir), 0o755); err != nil {
 			return err
 		}
@@ -64,17 +64,22 @@ func (h home) pin(s *Space) (string, error) {
 // removeContents removes the files that hooklab has put into a lab's directory, but
 // not the lock. The state goes last: as long as it is there, the lab can be cleaned.
 func (h home) removeContents() error {
-	logs, err := os.ReadDir(h.path(logDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("clean %s: %w", h, err)
-	}
 	var files []string
-	for _, e := range logs {
-		if strings.HasSuffix(e.Name(), logSuffix) {
-			files = append(files, h.path(logDir, e.Name()))
+	for dir, ours := range map[string]func(string) bool{
+		logDir: func(name string) bool { return strings.HasSuffix(name, logSuffix) },
+		etcDir: func(name string) bool { return strings.HasPrefix(name, hostsPrefix) },
+	} {
+		entries, err := os.ReadDir(h.path(dir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("clean %s: %w", h, err)
+		}
+		for _, e := range entries {
+			if ours(e.Name()) {
+				files = append(files, h.path(dir, e.Name()))
+			}
 		}
 	}
-	for _, name := range []string{logDir, pinDir, socketFile, stateFile + ".new", stateFile} {
+	for _, name := range []string{logDir, etcDir, pinDir, socketFile, stateFile + ".new", stateFile} {
 		files = append(files, h.path(name))
 	}
 	return removeAll(files)

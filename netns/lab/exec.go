@@ -14,23 +14,32 @@ import (
 // "external/NAME" or "wire/underlay". A pod that lives in its node's network is the node's namespace.
 // The error wraps ErrNoLab or cluster.ErrInput.
 func (r RunDir) Pin(lab, ref string) (string, error) {
-	lab, err := r.Resolve(lab)
+	h, at, err := r.find(lab, ref)
 	if err != nil {
 		return "", err
+	}
+	return h.pin(at)
+}
+
+// find finds a lab's directory and the space that ref names in it.
+func (r RunDir) find(lab, ref string) (home, *Space, error) {
+	lab, err := r.Resolve(lab)
+	if err != nil {
+		return "", nil, err
 	}
 	h, err := r.home(lab)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	s, err := r.State(lab)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	at := s.find(ref)
 	if at == nil {
-		return "", inputErrorf("lab %s has no %q; there are %s", lab, ref, some(s.refs()))
+		return "", nil, inputErrorf("lab %s has no %q; there are %s", lab, ref, some(s.refs()))
 	}
-	return h.pin(at)
+	return h, at, nil
 }
 
 // Refs lists what Pin understands in a lab, or in the only one if lab is "".
@@ -51,7 +60,11 @@ func (r RunDir) Refs(lab string) ([]string, error) {
 // needs the namespace's pin only, not the lab's process. It returns only if it
 // fails: with exec.ErrNotFound if there is no such command, and as Pin does.
 func (r RunDir) Exec(lab, ref string, argv, env []string) error {
-	path, err := r.Pin(lab, ref)
+	h, at, err := r.find(lab, ref)
+	if err != nil {
+		return err
+	}
+	path, err := h.pin(at)
 	if err != nil {
 		return err
 	}
@@ -67,6 +80,11 @@ func (r RunDir) Exec(lab, ref string, argv, env []string) error {
 		return fmt.Errorf("exec in %s: %w", ref, err)
 	}
 	// The thread that does it becomes the process, with its namespace.
-	err = ns.Do(func() error { return syscall.Exec(program, argv, env) })
+	err = ns.Do(func() error {
+		if err := netns.Overlay(h.files(at)); err != nil {
+			return err
+		}
+		return syscall.Exec(program, argv, env)
+	})
 	return fmt.Errorf("exec %s in %s: %w", program, ref, errors.Join(err, ns.Close()))
 }

@@ -27,8 +27,8 @@ type Lab struct {
 
 	spaces   map[string]*netns.NS // by pin
 	workers  []*worker
-	commands []*command
-	running  sync.WaitGroup // workers and commands
+	commands map[string]*command // by reference
+	running  sync.WaitGroup      // workers and commands
 	server   *server
 	report   *os.File // to the caller of Detach, see Ready
 
@@ -100,6 +100,7 @@ func (l *Lab) down() error {
 	if l.server != nil {
 		errs = append(errs, l.server.close())
 	}
+	l.stopCommands()
 	errs = append(errs, l.home.endProcesses(l.state.Spaces))
 	l.killCommands()
 	for _, w := range l.workers {

@@ -69,7 +69,7 @@ func prepare(o *Options) (*Lab, error) {
 	s := o.Cluster.Settings()
 	l := &Lab{
 		log: o.Log, step: o.step, cluster: o.Cluster,
-		spaces: make(map[string]*netns.NS), done: make(chan struct{}),
+		spaces: make(map[string]*netns.NS), commands: make(map[string]*command), done: make(chan struct{}),
 		state: State{
 			Format: stateFormat, Name: o.Name, Version: o.Version, Engine: o.Engine,
 			Profile: string(s.Profile), Sources: o.Sources,
@@ -166,6 +166,9 @@ func (l *Lab) build(ctx context.Context) error {
 	if err := do("make directories", l.home.makeDirs); err != nil {
 		return err
 	}
+	if err := do("write names", func() error { return l.home.writeHosts(l.cluster) }); err != nil {
+		return err
+	}
 	for i := range l.state.Spaces {
 		s := &l.state.Spaces[i]
 		if err := do("make namespace "+s.Ref(), func() error { return l.makeSpace(s) }); err != nil {
@@ -252,6 +255,7 @@ func (l *Lab) buildNode(wire *netns.NS, n *cluster.Node, s *cluster.Settings) er
 		func() error { return basics(ns) },
 		func() error { return joinWire(wire, ns, n, s) },
 		func() error { return buildHost(ns, l.cluster, n, &cfg) },
+		func() error { return ns.SetServices(frontends(l.cluster)) },
 	})
 }
 
