@@ -24,8 +24,9 @@ func newExec(*app) *cobra.Command {
 		Short: "Run a command in a pod or on a node of a lab",
 		Long: `Run a command in the network namespace of a pod (POD or NAMESPACE/POD), of a node
 (node/NAME), of a node's health endpoint (health/NODE), of a host outside the cluster
-(external/NAME) or of the network between the nodes (wire/underlay). Only the network is
-the pod's: files, users and processes are those of this machine.
+(external/NAME) or of the network between the nodes (wire/underlay). Only the network and
+/etc/hosts, which knows the lab's pods and services, are the pod's: other files, users
+and processes are those of this machine.
 
 The exit code is the command's, 127 if there is no such command and 126 if it cannot be
 executed.`,

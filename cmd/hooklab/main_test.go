@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"hooklab": main})
+	testscript.Main(m, map[string]func(){"hooklab": main, "whoami": whoami})
 }
 
 // TestScript runs the scripts of testdata/script: the command line as a user meets
