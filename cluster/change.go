@@ -1,9 +1,7 @@
 package cluster
 
 import (
-	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 )
 
@@ -147,74 +145,36 @@ func (d *description) newName(kind, namespace, name string, exists func() bool) 
 }
 
 // Reload makes the cluster what the sources describe now. What stays keeps what it
-// was allocated; what the sources give wins. It returns what a lab has to do to its
-// namespaces. Nothing changes on an error.
+// was allocated; what the sources give wins. It returns what is different. Nothing
+// changes on an error.
 func (c *Cluster) Reload(sources ...Source) (Changes, error) {
-	d, err := parse(sources)
-	if err != nil {
-		return Changes{}, err
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	next, changes, err := c.next(sources)
+	if err == nil {
+		c.publish(next)
+	}
+	return changes, err
+}
+
+// Compare returns what Reload would make different, and changes nothing.
+func (c *Cluster) Compare(sources ...Source) (Changes, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, changes, err := c.next(sources)
+	return changes, err
+}
+
+// next is the state that the sources describe after the current one.
+func (c *Cluster) next(sources []Source) (*state, Changes, error) {
+	d, err := parse(sources)
+	if err != nil {
+		return nil, Changes{}, err
+	}
 	old := c.now()
 	d.inherit(old)
 	if err := d.complete().err(); err != nil {
-		return Changes{}, err
+		return nil, Changes{}, err
 	}
-	c.publish(&d.state)
-	return difference(old, &d.state), nil
-}
-
-// Changes are the nodes and pods that two states of a cluster do not have in
-// common. A pod that was replaced, because its address, node or another property of
-// its namespace is new, is in both lists of pods.
-type Changes struct {
-	AddedNodes, RemovedNodes []Node
-	AddedPods, RemovedPods   []Pod
-	// Settings says that the lab's own settings differ; a running lab has to be made
-	// anew for that.
-	Settings bool
-}
-
-// Empty says that no node, pod or setting changed.
-func (c Changes) Empty() bool {
-	return !c.Settings && len(c.AddedNodes)+len(c.RemovedNodes)+len(c.AddedPods)+len(c.RemovedPods) == 0
-}
-
-func difference(old, now *state) Changes {
-	c := Changes{Settings: !reflect.DeepEqual(old.settings, now.settings)}
-	c.RemovedNodes = missing(old.nodes, now.nodes, nodeIdentity)
-	c.AddedNodes = missing(now.nodes, old.nodes, nodeIdentity)
-	c.RemovedPods = missing(old.pods, now.pods, podIdentity)
-	c.AddedPods = missing(now.pods, old.pods, podIdentity)
-	return c
-}
-
-// missing lists what is in a and not in b.
-func missing[T any](a, b []T, key func(*T) string) []T {
-	have := make(map[string]bool, len(b))
-	for i := range b {
-		have[key(&b[i])] = true
-	}
-	var list []T
-	for i := range a {
-		if !have[key(&a[i])] {
-			list = append(list, a[i])
-		}
-	}
-	return list
-}
-
-// nodeIdentity and podIdentity are all that makes a namespace another one.
-func nodeIdentity(n *Node) string {
-	return fmt.Sprintf("%s %s %s %s %s %s %s %s %s", n.Name, n.IP, n.PodCIDR, n.Router,
-		n.MAC, n.HostMAC, n.NetMAC, n.VXLANMAC, endpointIdentity(&n.Health))
-}
-
-func podIdentity(p *Pod) string {
-	return fmt.Sprintf("%s %s %t %s %q", p.Ref(), p.Node, p.HostNetwork, endpointIdentity(&p.Endpoint), p.Run)
-}
-
-func endpointIdentity(e *Endpoint) string {
-	return fmt.Sprintf("%s %d %s %s %d %s", e.IP, e.ID, e.MAC, e.NodeMAC, e.Ifindex, e.Device)
+	return &d.state, difference(old, &d.state), nil
 }

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"strconv"
@@ -107,7 +108,7 @@ spec:
 	if diff := cmp.Diff([]string{"p9", "p2", "p1"}, names(changes.AddedPods)); diff != "" {
 		t.Errorf("added pods (-want +got):\n%s", diff)
 	}
-	if len(changes.AddedNodes) != 1 || changes.AddedNodes[0].Name != "new" || len(changes.RemovedNodes) != 0 || changes.Settings {
+	if len(changes.AddedNodes) != 1 || changes.AddedNodes[0].Name != "new" || len(changes.RemovedNodes) != 0 || changes.Settings != nil {
 		t.Errorf("node changes %+v, want one added", changes)
 	}
 	extra, err := c.Pod("extra")
@@ -277,5 +278,59 @@ func TestManyNodes(t *testing.T) {
 	}
 	if got, want := last.IP.String(), "172.18.7.209"; got != want {
 		t.Errorf("address of the last node %s, want %s", got, want)
+	}
+}
+
+// TestCompare tells what another description would change.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	const before = `
+apiVersion: hooklab.io/v1alpha1
+kind: Lab
+spec:
+  nodes: [{name: a, podCIDR: 10.0.0.0/24}]
+  pods:
+  - {name: p1, node: a, ip: 10.0.0.1, labels: {app: web}}
+  - {name: p2, node: a, ip: 10.0.0.2, identity: 2000}
+  - {name: p3, node: a, ip: 10.0.0.3}
+  services:
+  - {name: web, clusterIP: 10.96.0.1, selector: {app: web}, ports: [80, 81]}
+  - {name: gone, clusterIP: 10.96.0.2, ports: [80]}
+`
+	const after = `
+apiVersion: hooklab.io/v1alpha1
+kind: Lab
+spec:
+  mtu: 1400
+  nodes: [{name: a}, {name: b, ip: 172.18.0.9, podCIDR: 10.0.7.0/24}]
+  pods:
+  - {name: p1, node: a, labels: {app: other}, identity: 3000}
+  - {name: p2, node: a, ip: 10.0.0.2, identity: 2000, labels: {run: p2, app: web}}
+  - {name: p3, node: b, ip: 10.0.7.3}
+  services:
+  - {name: web, selector: {app: web}, ports: [80, 82]}
+  - {name: new, clusterIP: 10.96.0.3, ports: [80]}
+`
+	c := load(t, before)
+	changes, err := c.Compare(cluster.Source{Name: "after.yaml", Data: []byte(after)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"~ settings: MTU",
+		"+ node b, 172.18.0.9, pods 10.0.7.0/24",
+		"- pod default/p3 on a, 10.0.0.3",
+		"+ pod default/p3 on b, 10.0.7.3",
+		"~ pod default/p1: identity 3000 instead of " + fmt.Sprint(c.Pods()[0].Identity) + ", labels",
+		"~ pod default/p2: labels",
+		"- service default/gone",
+		"+ service default/new, 10.96.0.3",
+		"~ service default/web: no port 81/TCP, port 80/TCP: -10.0.0.1:80 +10.0.0.2:80, port 82/TCP",
+	}
+	if diff := cmp.Diff(want, changes.Lines()); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+	if len(c.Nodes()) != 1 || len(c.Services()) != 2 {
+		t.Error("Compare has changed the cluster")
 	}
 }
