@@ -23,6 +23,30 @@ type TunnelKey struct {
 	TOS     uint8
 }
 
+// Csum tells a checksum that is still to be completed over the bytes from Start and
+// written Off bytes after Start, as virtio-net does. The field holds the sum of the
+// pseudo header meanwhile, not complemented.
+type Csum struct {
+	Partial    bool
+	Start, Off uint16 // from the frame's start; from Start
+}
+
+// GSO tells an aggregate that is still to be cut into segments, as virtio-net does
+// (VIRTIO_NET_HDR_GSO_*). It counts as one packet until then.
+type GSO struct {
+	Type   uint8
+	Size   uint16 // payload bytes of each segment; 0: no aggregate
+	HdrLen uint16 // bytes of headers that each segment gets
+}
+
+// Types of aggregates.
+const (
+	GSOTCPv4 uint8 = 1
+	GSOTCPv6 uint8 = 4
+	GSOUDP   uint8 = 5    // UDP_SEGMENT
+	GSOECN   uint8 = 0x80 // added to a TCP type: only the first segment keeps CWR
+)
+
 // Packet is one frame with its metadata, what a struct __sk_buff is to a program.
 //
 // Borrowed: the frame's bytes belong to whoever filled the packet and are valid
@@ -43,17 +67,8 @@ type Packet struct {
 	TunnelIn  TunnelKey // as decapsulated, at from-overlay
 	TunnelOut TunnelKey // to encapsulate with, set by a program
 
-	// Csum tells a checksum that is still to be completed over the bytes from
-	// Start and written Off bytes after Start, as virtio-net does.
-	Csum struct {
-		Partial    bool
-		Start, Off uint16
-	}
-	// GSO tells an aggregate that is still to be segmented, as virtio-net does.
-	GSO struct {
-		Type         uint8
-		Size, HdrLen uint16
-	}
+	Csum Csum // a checksum that is still to be completed
+	GSO  GSO  // an aggregate that is still to be cut into segments
 
 	Trace  *trace.Buffer // the packet's way through the functions; nil: off
 	Events *trace.Ring   // notifications; nil: nobody listens

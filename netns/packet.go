@@ -10,6 +10,7 @@ import (
 
 // PacketOptions chooses what an AF_PACKET port does beside moving frames.
 type PacketOptions struct {
+	VNetHdr  bool // frames come with and need Meta.VNet: partial checksums, aggregates of up to 64 KiB
 	Marks    bool // receive skb->mark in Meta.Mark and send with it; needs Linux 5.19
 	Outgoing bool // also read what others send on the device, with PktType PacketOutgoing
 	RcvBuf   int  // bytes of receive buffer; 0 is 4 MiB
@@ -17,7 +18,8 @@ type PacketOptions struct {
 
 const (
 	soRcvMark           = 75 // asm-generic/socket.h
-	packetIgnoreOut     = 23 // linux/if_packet.h
+	packetVNetHdr       = 15 // linux/if_packet.h
+	packetIgnoreOut     = 23
 	defaultPacketBuffer = 4 << 20
 )
 
@@ -37,6 +39,9 @@ func (n *NS) OpenPacket(dev string, o PacketOptions) (*Port, error) {
 		p.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		return err
 	})
+	if o.VNetHdr {
+		p.vnet = vnetHdrPacket
+	}
 	if err == nil {
 		err = setPacketOptions(p.fd, o)
 	}
@@ -53,6 +58,11 @@ func setPacketOptions(fd int, o PacketOptions) error {
 	if !o.Outgoing {
 		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, packetIgnoreOut, 1); err != nil {
 			return notSupported("ignore outgoing frames", err)
+		}
+	}
+	if o.VNetHdr {
+		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, packetVNetHdr, 1); err != nil {
+			return notSupported("virtio header", err)
 		}
 	}
 	if o.Marks {

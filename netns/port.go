@@ -24,14 +24,14 @@ type Port struct {
 	fd   int
 	link Link
 	tap  bool
-	vnet bool // each frame has a virtio header in front
+	vnet int  // length of the virtio header in front of each frame; 0: none
 	mark bool // socket: marks are received and sent
 
 	// What the system calls point to. It is part of the port so that a frame
 	// costs no allocation.
 	msg  unix.Msghdr
-	iov  [2]unix.Iovec
-	hdr  [vnetHdrLen]byte
+	iov  [3]unix.Iovec
+	hdr  [vnetHdrTunnel]byte
 	from unix.RawSockaddrLinklayer
 	ctl  markMessage
 }
@@ -82,7 +82,7 @@ func (p *Port) Close() error {
 // Read reads the next frame into b and its properties into m, and returns its
 // length. If no frame waits, it returns 0 and no error. b must have room for the
 // longest frame: for a TAP device without virtio header MTU+18 bytes, otherwise
-// up to 64 KiB; a socket reports a longer frame as ErrTruncated, a TAP device
+// up to 64 KiB and the tunnel headers; a socket reports a longer frame as ErrTruncated, a TAP device
 // cuts it.
 func (p *Port) Read(b []byte, m *Meta) (int, error) {
 	if p.fd < 0 || len(b) == 0 {
@@ -98,24 +98,26 @@ func (p *Port) Read(b []byte, m *Meta) (int, error) {
 // Write sends one frame, Ethernet header included. m.Mark counts on sockets with
 // marks, m.VNet on ports with virtio header; the rest of m does not count, and m may be nil. A
 // frame that the device cannot take now is an error, and lost.
-func (p *Port) Write(frame []byte, m *Meta) error {
-	if p.fd < 0 || len(frame) == 0 {
+func (p *Port) Write(frame []byte, m *Meta) error { return p.WriteParts(nil, frame, m) }
+
+// WriteParts sends one frame that lies in two pieces, the first of which may be empty.
+func (p *Port) WriteParts(head, tail []byte, m *Meta) error {
+	if p.fd < 0 || len(tail) == 0 {
 		return p.badCall("write")
 	}
-	var errno unix.Errno
-	switch {
-	case !p.tap:
-		errno = p.writePacket(frame, m)
-	case p.vnet:
-		var h VNetHdr
+	if p.vnet > 0 {
 		if m != nil {
-			h = m.VNet
+			m.VNet.put(p.hdr[:p.vnet])
+		} else {
+			clear(p.hdr[:])
 		}
-		h.put(p.hdr[:])
-		p.vector(p.hdr[:], frame)
+	}
+	p.vector(p.hdr[:p.vnet], head, tail)
+	var errno unix.Errno
+	if p.tap {
 		_, errno = p.vectorCall(unix.SYS_WRITEV)
-	default:
-		_, _, errno = unix.Syscall(unix.SYS_WRITE, uintptr(p.fd), uintptr(unsafe.Pointer(&frame[0])), uintptr(len(frame)))
+	} else {
+		errno = p.writePacket(m)
 	}
 	if errno != 0 {
 		return p.fault("write", errno)
@@ -150,64 +152,66 @@ func (p *Port) WriteBatch(frames []Frame) (int, error) {
 	return len(frames), nil
 }
 
+// The calls below never block, so they need not tell Go's scheduler, which would cost
+// as much as the smaller ones themselves.
+
 func (p *Port) readTAP(b []byte, m *Meta) (int, error) {
-	var n uintptr
-	var errno unix.Errno
-	if p.vnet {
-		p.vector(p.hdr[:], b)
-		n, errno = p.vectorCall(unix.SYS_READV)
-	} else {
-		n, _, errno = unix.Syscall(unix.SYS_READ, uintptr(p.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
-	}
+	p.vector(p.hdr[:p.vnet], nil, b)
+	n, errno := p.vectorCall(unix.SYS_READV)
 	if errno != 0 {
 		return 0, p.fault("read", errno)
 	}
-	if p.vnet {
-		m.VNet = parseVNetHdr(p.hdr[:])
-		return max(int(n)-vnetHdrLen, 0), nil
+	if p.vnet > 0 {
+		m.VNet = parseVNetHdr(p.hdr[:p.vnet])
 	}
-	return int(n), nil
+	return max(int(n)-p.vnet, 0), nil
 }
 
 // readPacket reads from the socket. The kernel hands over the device's view in
 // the address and the mark as a control message.
 func (p *Port) readPacket(b []byte, m *Meta) (int, error) {
-	p.vector(b, nil)
+	p.vector(p.hdr[:p.vnet], nil, b)
 	p.msg = unix.Msghdr{
 		Name: (*byte)(unsafe.Pointer(&p.from)), Namelen: unix.SizeofSockaddrLinklayer,
-		Iov: &p.iov[0], Iovlen: 1,
+		Iov: &p.iov[0],
 	}
+	p.msg.SetIovlen(len(p.iov))
 	if p.mark {
 		p.ctl = markMessage{}
 		p.setControl()
 	}
-	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(p.fd), uintptr(unsafe.Pointer(&p.msg)), unix.MSG_TRUNC)
-	p.iov = [2]unix.Iovec{}
+	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(p.fd), uintptr(unsafe.Pointer(&p.msg)), unix.MSG_TRUNC)
+	p.iov = [3]unix.Iovec{}
 	if errno != 0 {
 		return 0, p.fault("read", errno)
 	}
-	if int(n) > len(b) {
-		return 0, fmt.Errorf("read port %s: %w: %d > %d bytes", p.link.Name, ErrTruncated, n, len(b))
+	length := max(int(n)-p.vnet, 0)
+	if length > len(b) {
+		return 0, fmt.Errorf("read port %s: %w: %d > %d bytes", p.link.Name, ErrTruncated, length, len(b))
+	}
+	if p.vnet > 0 {
+		m.VNet = parseVNetHdr(p.hdr[:p.vnet])
 	}
 	m.PktType = p.from.Pkttype
 	m.Ifindex = int(p.from.Ifindex)
 	if p.msg.Controllen > 0 && p.ctl.hdr.Level == unix.SOL_SOCKET && p.ctl.hdr.Type == unix.SO_MARK {
 		m.Mark = p.ctl.mark
 	}
-	return int(n), nil
+	return length, nil
 }
 
-func (p *Port) writePacket(frame []byte, m *Meta) unix.Errno {
-	p.vector(frame, nil)
-	p.msg = unix.Msghdr{Iov: &p.iov[0], Iovlen: 1}
+// writePacket sends what the vector holds.
+func (p *Port) writePacket(m *Meta) unix.Errno {
+	p.msg = unix.Msghdr{Iov: &p.iov[0]}
+	p.msg.SetIovlen(len(p.iov))
 	if p.mark && m != nil && m.Mark != 0 {
 		p.ctl = markMessage{mark: m.Mark}
 		p.ctl.hdr = unix.Cmsghdr{Level: unix.SOL_SOCKET, Type: unix.SO_MARK}
 		p.ctl.hdr.SetLen(unix.CmsgLen(4))
 		p.setControl()
 	}
-	_, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(p.fd), uintptr(unsafe.Pointer(&p.msg)), 0)
-	p.iov = [2]unix.Iovec{}
+	_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(p.fd), uintptr(unsafe.Pointer(&p.msg)), 0)
+	p.iov = [3]unix.Iovec{}
 	return errno
 }
 
@@ -216,16 +220,16 @@ func (p *Port) setControl() {
 	p.msg.SetControllen(int(unsafe.Sizeof(p.ctl)))
 }
 
-func (p *Port) vector(first, second []byte) {
-	p.iov[0].Base = unsafe.SliceData(first)
-	p.iov[0].SetLen(len(first))
-	p.iov[1].Base = unsafe.SliceData(second)
-	p.iov[1].SetLen(len(second))
+func (p *Port) vector(parts ...[]byte) {
+	for i, b := range parts {
+		p.iov[i].Base = unsafe.SliceData(b)
+		p.iov[i].SetLen(len(b))
+	}
 }
 
 func (p *Port) vectorCall(trap uintptr) (uintptr, unix.Errno) {
-	n, _, errno := unix.Syscall(trap, uintptr(p.fd), uintptr(unsafe.Pointer(&p.iov[0])), 2)
-	p.iov = [2]unix.Iovec{}
+	n, _, errno := unix.RawSyscall(trap, uintptr(p.fd), uintptr(unsafe.Pointer(&p.iov[0])), uintptr(len(p.iov)))
+	p.iov = [3]unix.Iovec{}
 	return n, errno
 }
 

@@ -26,6 +26,15 @@ const (
 	TAPOffloadECN  TAPOffload = 0x08
 	TAPOffloadUSO4 TAPOffload = 0x20
 	TAPOffloadUSO6 TAPOffload = 0x40
+
+	// TAPOffloadTunnel lets aggregates be inside a UDP tunnel, with and without outer
+	// checksum (Linux 6.17). It needs the others.
+	TAPOffloadTunnel TAPOffload = 0x80 | 0x100
+
+	// TAPOffloadTCP is everything but UDP segmentation, which needs Linux 6.2.
+	TAPOffloadTCP = TAPOffloadCsum | TAPOffloadTSO4 | TAPOffloadTSO6 | TAPOffloadECN
+	// TAPOffloadAll is everything outside of tunnels.
+	TAPOffloadAll = TAPOffloadTCP | TAPOffloadUSO4 | TAPOffloadUSO6
 )
 
 // TAPOptions chooses between the two kinds of TAP device. The zero value is a
@@ -33,6 +42,17 @@ const (
 type TAPOptions struct {
 	VNetHdr bool       // frames come with and need Meta.VNet
 	Offload TAPOffload // needs VNetHdr
+}
+
+// headerLen is the length of the virtio header.
+func (o TAPOptions) headerLen() int {
+	switch {
+	case !o.VNetHdr:
+		return 0
+	case o.Offload&TAPOffloadTunnel != 0:
+		return vnetHdrTunnel
+	}
+	return vnetHdrTAP
 }
 
 const (
@@ -57,7 +77,7 @@ func (n *NS) OpenTAP(l Link, o TAPOptions) (*Port, error) {
 	if o.Offload != 0 && !o.VNetHdr {
 		return nil, fmt.Errorf("open tap %s: %w", l.Name, errOffloadHdr)
 	}
-	p := &Port{fd: -1, tap: true, vnet: o.VNetHdr}
+	p := &Port{fd: -1, tap: true, vnet: o.headerLen()}
 	err := n.Do(func() (err error) {
 		if o.VNetHdr || l.Index != 0 {
 			p.fd, err = openTAP(l, o)
@@ -167,7 +187,7 @@ func openTAP(l Link, o TAPOptions) (fd int, err error) {
 	if !o.VNetHdr {
 		return fd, nil
 	}
-	if err := unix.IoctlSetPointerInt(fd, tunSetVNetHdrSz, vnetHdrLen); err != nil {
+	if err := unix.IoctlSetPointerInt(fd, tunSetVNetHdrSz, o.headerLen()); err != nil {
 		return fd, fmt.Errorf("set virtio header size: %w", err)
 	}
 	err = unix.IoctlSetInt(fd, tunSetOffload, int(o.Offload)) // by value, not by pointer
