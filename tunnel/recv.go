@@ -24,79 +24,64 @@ type recvState struct {
 	msg  unix.Msghdr
 	iov  unix.Iovec
 	from unix.RawSockaddrInet4
-	ctl  [8]uint64 // control messages, aligned
+	ctl  [12]uint64 // control messages, aligned
+	buf  [MaxDatagram]byte
 }
 
-// Recv reads the next datagram into b and returns the length of its inner frame,
-// which is b[HeaderLen:HeaderLen+n], with its ECN bits as after decapsulation.
-// It returns 0 and no error if no datagram waits. Datagrams that the kernel's
-// device would drop are counted and skipped. b should be MaxDatagram long.
-func (u *Underlay) Recv(b []byte, m *Meta) (n int, err error) {
-	if len(b) < HeaderLen+ethLen {
-		return 0, fmt.Errorf("receive into %d bytes: %w", len(b), unix.EMSGSIZE)
+// Recv returns the next inner frame, with its ECN bits as after decapsulation, and
+// describes it in m; the frame is borrowed until the next call. It is nil without error
+// if no datagram waits. Datagrams that the kernel's device would drop are counted and
+// skipped.
+func (u *Underlay) Recv(m *Meta) (frame []byte, err error) {
+	if u.rx < 0 {
+		return nil, fmt.Errorf("receive: %w", unix.EBADF)
 	}
 	for range recvBurst {
-		n, errno := u.recvmsg(b)
+		if frame := u.receiver.Next(m); frame != nil {
+			return frame, nil
+		}
+		n, errno := u.recvmsg()
 		if errno == unix.EAGAIN || errno == unix.EINTR {
-			return 0, nil
+			return nil, nil
 		}
 		if errno != 0 {
-			return 0, fmt.Errorf("receive: %w", errno)
+			return nil, fmt.Errorf("receive: %w", errno)
 		}
-		if n > len(b) {
-			u.stats.RxDropped++
+		r := &u.in
+		if n > len(r.buf) {
+			u.receiver.Stats.RxDropped++
 			continue
 		}
-		n, err := u.accept(b[:n], m)
-		if err != nil {
-			u.stats.count(err)
+		outer := Meta{Remote: r.from.Addr, SrcPort: ntohs(r.from.Port)}
+		var stride int
+		outer.TOS, outer.TTL, stride = r.control()
+		if n == 0 {
+			u.receiver.Stats.count(ErrShort)
 			continue
 		}
-		u.stats.RxPackets++
-		u.stats.RxBytes += uint64(n)
-		return n, nil
+		u.receiver.Put(r.buf[:n], stride, &outer)
 	}
-	return 0, nil
+	return nil, nil
 }
 
-// recvmsg reads one datagram and leaves sender and control messages in u.in. The
-// length is the datagram's, also if b is shorter.
-func (u *Underlay) recvmsg(b []byte) (int, unix.Errno) {
+// recvmsg reads into u.in. The length is the datagram's, also if the buffer is shorter.
+func (u *Underlay) recvmsg() (int, unix.Errno) {
 	r := &u.in
-	r.iov.Base = &b[0]
-	r.iov.SetLen(len(b))
+	r.iov.Base = &r.buf[0]
+	r.iov.SetLen(len(r.buf))
 	r.msg = unix.Msghdr{
 		Name: (*byte)(unsafe.Pointer(&r.from)), Namelen: unix.SizeofSockaddrInet4,
 		Iov: &r.iov, Iovlen: 1,
 		Control: (*byte)(unsafe.Pointer(&r.ctl)),
 	}
 	r.msg.SetControllen(int(unsafe.Sizeof(r.ctl)))
-	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(u.rx), uintptr(unsafe.Pointer(&r.msg)), unix.MSG_TRUNC)
-	r.iov.Base = nil
+	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(u.rx), uintptr(unsafe.Pointer(&r.msg)), unix.MSG_TRUNC)
 	return int(n), errno
 }
 
-// accept does what vxlan_rcv does with a datagram.
-func (u *Underlay) accept(b []byte, m *Meta) (int, error) {
-	vni, frame, err := Decap(b)
-	if err != nil {
-		return 0, err
-	}
-	if u.mac != [6]byte{} && [6]byte(frame[6:12]) == u.mac {
-		return 0, ErrOwnMAC
-	}
-	r := &u.in
-	*m = Meta{Remote: r.from.Addr, SrcPort: ntohs(r.from.Port), VNI: vni}
-	m.TOS, m.TTL = r.control()
-	if err := DecapTOS(frame, m.TOS); err != nil {
-		return 0, err
-	}
-	return len(frame), nil
-}
-
-// control reads TOS and TTL out of the control messages. The first is one byte,
-// the second an int.
-func (r *recvState) control() (tos, ttl uint8) {
+// control reads TOS, TTL and the length of each of several datagrams (UDP_GRO, else 0)
+// out of the control messages. The first is one byte, the others are ints.
+func (r *recvState) control() (tos, ttl uint8, stride int) {
 	base := unsafe.Pointer(&r.ctl)
 	end := int(r.msg.Controllen)
 	for off := 0; off+unix.SizeofCmsghdr <= end; {
@@ -111,10 +96,12 @@ func (r *recvState) control() (tos, ttl uint8) {
 			tos = *(*uint8)(data)
 		case hdr.Level == unix.IPPROTO_IP && hdr.Type == unix.IP_TTL && size >= 4:
 			ttl = uint8(*(*int32)(data))
+		case hdr.Level == unix.IPPROTO_UDP && hdr.Type == unix.UDP_GRO && size >= 4:
+			stride = int(*(*int32)(data))
 		}
 		off += unix.CmsgSpace(size)
 	}
-	return tos, ttl
+	return tos, ttl, stride
 }
 
 // ntohs returns the number whose bytes in memory are in network byte order.

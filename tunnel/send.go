@@ -31,7 +31,7 @@ type tosMessage struct {
 // the kernel refuses is counted, lost and an error.
 func (u *Underlay) Send(vni uint32, remote [4]byte, frame []byte, hash uint32) error {
 	if len(frame) < ethLen || len(frame) > MaxDatagram-1-ipv4Len-udpLen-HeaderLen {
-		u.stats.TxErrors++
+		u.receiver.Stats.TxErrors++
 		return fmt.Errorf("send %d bytes to %v: %w", len(frame), remote, unix.EMSGSIZE)
 	}
 	o := &u.out
@@ -54,13 +54,13 @@ func (u *Underlay) Send(vni uint32, remote [4]byte, frame []byte, hash uint32) e
 		o.msg.Control = (*byte)(unsafe.Pointer(&o.ctl))
 		o.msg.SetControllen(int(unsafe.Sizeof(o.ctl)))
 	}
-	_, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(u.tx), uintptr(unsafe.Pointer(&o.msg)), 0)
+	_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(u.tx), uintptr(unsafe.Pointer(&o.msg)), 0)
 	o.iov[1].Base = nil
 	if errno != 0 {
-		u.stats.TxErrors++
+		u.receiver.Stats.TxErrors++
 		return fmt.Errorf("send %d bytes to %v: %w", len(frame), remote, errno)
 	}
-	u.stats.TxPackets++
-	u.stats.TxBytes += uint64(len(frame))
+	u.receiver.Stats.TxPackets++
+	u.receiver.Stats.TxBytes += uint64(len(frame))
 	return nil
 }

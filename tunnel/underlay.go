@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/hooklab/hooklab/dataplane"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,6 +16,10 @@ type Config struct {
 	// MAC is the address of the tunnel device. Frames with this source address
 	// are dropped when they come back; zero drops none.
 	MAC [6]byte
+
+	// MTU is that of the inner packets; 0 is DefaultMTU. It matters for aggregates of
+	// senders that do not say how long the segments are.
+	MTU int
 
 	// RcvBuf and SndBuf are socket buffers in bytes; 0 is 4 MiB.
 	RcvBuf, SndBuf int
@@ -39,6 +44,9 @@ type Meta struct {
 	VNI     uint32
 	TOS     uint8 // of the outer packet
 	TTL     uint8
+
+	Csum dataplane.Csum // of the inner frame
+	GSO  dataplane.GSO
 }
 
 const defaultBuffer = 4 << 20
@@ -47,13 +55,14 @@ const defaultBuffer = 4 << 20
 // was opened in. It never blocks and belongs to one goroutine at a time.
 //
 // Received datagrams come from an ordinary UDP socket, so that nobody answers
-// them with ICMP. Sending goes through a raw socket: the source port differs
-// from packet to packet. The kernel writes the IP header and cuts what is longer
-// than the device's MTU into fragments.
+// them with ICMP, several at once if they came so. Sending goes through a raw socket:
+// the source port differs from packet to packet. The kernel writes the IP header and
+// cuts what is longer than the device's MTU into fragments. TCP aggregates go through
+// UDP sockets, a few with fixed source ports, which the kernel cuts into datagrams.
 type Underlay struct {
-	rx, tx int // sockets; -1 after Close
-	mac    [6]byte
-	stats  Stats
+	rx, tx   int // sockets; -1 after Close
+	receiver Receiver
+	flows    flows
 
 	// What the system calls point to. It is part of the underlay so that a frame
 	// costs no allocation.
@@ -67,11 +76,15 @@ func Open(c Config) (*Underlay, error) {
 	if c.Port == 0 {
 		c.Port = Port
 	}
-	u := &Underlay{rx: -1, tx: -1, mac: c.MAC}
+	u := &Underlay{rx: -1, tx: -1, receiver: Receiver{MAC: c.MAC, MTU: c.MTU}}
 	u.out.port = c.Port
+	u.flows.reset()
 	err := u.openReceiver(c)
 	if err == nil {
 		err = u.openSender(c)
+	}
+	if err == nil {
+		err = u.flows.open(c)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open underlay on UDP port %d: %w", c.Port, errors.Join(err, u.Close()))
@@ -89,6 +102,8 @@ func (u *Underlay) openReceiver(c Config) (err error) {
 			return fmt.Errorf("udp socket option %d: %w", opt, err)
 		}
 	}
+	// Without it the kernel cuts: that is slower and not wrong.
+	_ = unix.SetsockoptInt(u.rx, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
 	if err := setBuffer(u.rx, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, c.RcvBuf); err != nil {
 		return fmt.Errorf("receive buffer: %w", err)
 	}
@@ -103,20 +118,28 @@ func (u *Underlay) openSender(c Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("raw socket (needs CAP_NET_RAW): %w", err)
 	}
-	// The socket would also receive a copy of every UDP packet.
+	if err := setSender(u.tx, c); err != nil {
+		return fmt.Errorf("raw socket: %w", err)
+	}
+	return nil
+}
+
+// setSender prepares a socket that only sends.
+func setSender(fd int, c Config) error {
+	// The raw socket would receive a copy of every UDP packet.
 	nothing := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}
-	if err := unix.SetsockoptSockFprog(u.tx, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing}); err != nil {
-		return fmt.Errorf("raw socket filter: %w", err)
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing}); err != nil {
+		return fmt.Errorf("filter: %w", err)
 	}
 	for _, opt := range []struct{ name, value int }{
 		{unix.IP_TTL, 64},
 		{unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT}, // DF clear, fragments if need be
 	} {
-		if err := unix.SetsockoptInt(u.tx, unix.IPPROTO_IP, opt.name, opt.value); err != nil {
-			return fmt.Errorf("raw socket option %d: %w", opt.name, err)
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, opt.name, opt.value); err != nil {
+			return fmt.Errorf("option %d: %w", opt.name, err)
 		}
 	}
-	if err := setBuffer(u.tx, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, c.SndBuf); err != nil {
+	if err := setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, c.SndBuf); err != nil {
 		return fmt.Errorf("send buffer: %w", err)
 	}
 	return nil
@@ -138,11 +161,14 @@ func setBuffer(fd, force, plain, size int) error {
 func (u *Underlay) FD() int { return u.rx }
 
 // Stats returns the counters.
-func (u *Underlay) Stats() Stats { return u.stats }
+func (u *Underlay) Stats() Stats { return u.receiver.Stats }
 
-// Close closes both sockets. Closing twice is not an error.
+// Flush sends what waits to be sent with others, which is nothing.
+func (u *Underlay) Flush() error { return nil }
+
+// Close closes all sockets. Closing twice is not an error.
 func (u *Underlay) Close() error {
-	var err error
+	err := u.flows.close()
 	for _, fd := range []*int{&u.rx, &u.tx} {
 		if *fd >= 0 {
 			err = errors.Join(err, unix.Close(*fd))

@@ -49,6 +49,12 @@ var (
 	ErrOwnMAC error = dropError("inner source address is our own")
 )
 
+// The reasons not to send a frame.
+var (
+	ErrChecksum  = errors.New("tunnel: partial checksum outside of the frame")
+	ErrAggregate = errors.New("tunnel: aggregate of a kind that cannot be cut")
+)
+
 // dropError is a reason to drop.
 type dropError string
 
