@@ -65,6 +65,9 @@ func (p *Port) FD() int { return p.fd }
 // Link returns the device as it was when the port was opened.
 func (p *Port) Link() Link { return p.link }
 
+// VNetHdr tells whether frames come with and need Meta.VNet.
+func (p *Port) VNetHdr() bool { return p.vnet > 0 }
+
 // Close closes the port. A TAP device disappears with it. Closing twice is not
 // an error.
 func (p *Port) Close() error {

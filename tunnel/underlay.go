@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hooklab/hooklab/dataplane"
 	"golang.org/x/sys/unix"
+
+	"github.com/hooklab/hooklab/dataplane"
 )
 
 // Config of an underlay. The zero value listens on Port.

@@ -85,8 +85,7 @@ func addHostPair(ns *netns.NS, n *cluster.Node, cfg *dataplane.Config, mtu int) 
 			}
 		}
 	}
-	// The worker reads what cilium_host sends, so each frame must be complete.
-	return ns.SetOffloads(hostDevice, false, netns.OffloadTxChecksum, netns.OffloadTSO, netns.OffloadGSO)
+	return nil
 }
 
 // hostRoutes is a node's routing table beside the connected route of its uplink.

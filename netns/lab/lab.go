@@ -16,14 +16,15 @@ import (
 
 // Lab is a cluster that is up. Not calling Close is an error.
 type Lab struct {
-	home    home
-	lock    *os.File
-	log     *slog.Logger
-	step    func(i int, what string)
-	steps   int
-	cluster *cluster.Cluster
-	engine  Engine
-	state   State
+	home     home
+	lock     *os.File
+	log      *slog.Logger
+	step     func(i int, what string)
+	steps    int
+	cluster  *cluster.Cluster
+	engine   Engine
+	underlay string // see Options
+	state    State
 
 	spaces   map[string]*netns.NS // by pin
 	workers  []*worker

@@ -7,7 +7,6 @@ import (
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/trace"
 	"github.com/hooklab/hooklab/netns"
-	"github.com/hooklab/hooklab/tunnel"
 )
 
 // The functions in this file run on the worker's goroutine, in the order of the loop.
@@ -30,18 +29,28 @@ func (w *worker) run() error {
 	return errors.Join(err, w.close())
 }
 
-// drain reads what waits at a source, up to the budget.
+// drain reads what waits at a source, up to its burst, and sends what the frames have
+// left waiting for each other. A source with one frame at a time is asked once; if there
+// was more each time, the burst grows.
 func (w *worker) drain(s *source) {
-	for range readBudget {
+	for n := 1; ; n++ {
 		more, err := s.next()
 		if err != nil {
 			w.broken(s, err)
-			return
+			break
 		}
 		if !more {
-			return
+			s.burst = 1
+			break
 		}
 		w.count()
+		if n >= s.burst {
+			s.burst = min(2*s.burst, readBudget)
+			break
+		}
+	}
+	if err := w.tunnel.Flush(); err != nil {
+		w.broken(w.sources[0], err)
 	}
 }
 
@@ -53,6 +62,7 @@ func (w *worker) fromPod(port *netns.Port, ifindex uint32) func() (bool, error) 
 			return false, err
 		}
 		w.packet.Reset(w.buf[:n])
+		describe(&w.packet, &w.meta.VNet)
 		return true, w.node.Receive(ifindex, &w.packet)
 	}
 }
@@ -69,6 +79,7 @@ func (w *worker) fromHost(ifindex uint32) func() (bool, error) {
 			return false, err
 		}
 		w.packet.Reset(w.buf[:n])
+		describe(&w.packet, &w.meta.VNet)
 		w.packet.Mark = w.meta.Mark
 		return true, w.node.Transmit(ifindex, &w.packet)
 	}
@@ -77,14 +88,12 @@ func (w *worker) fromHost(ifindex uint32) func() (bool, error) {
 // fromUnderlay is a datagram of another node: received by cilium_vxlan.
 func (w *worker) fromUnderlay(ifindex uint32) func() (bool, error) {
 	return func() (bool, error) {
-		n, err := w.socket.Recv(w.buf, &w.outer)
-		if n == 0 || err != nil {
+		frame, err := w.tunnel.Recv(&w.outer)
+		if frame == nil || err != nil {
 			return false, err
 		}
-		frame := w.buf[tunnel.HeaderLen : tunnel.HeaderLen+n]
-		// A kernel at the other end may have left it to hardware that is not there.
-		tunnel.CompleteChecksum(frame)
 		w.packet.Reset(frame)
+		w.packet.Csum, w.packet.GSO = w.outer.Csum, w.outer.GSO
 		w.packet.TunnelIn = dataplane.TunnelKey{
 			Present: true, ID: w.outer.VNI, Remote: w.outer.Remote, TTL: w.outer.TTL, TOS: w.outer.TOS,
 		}

@@ -86,8 +86,15 @@ func options(tb testing.TB, text string) lab.Options {
 // up brings a cluster up for the test.
 func up(tb testing.TB, text string) *world {
 	tb.Helper()
+	return upWith(tb, text, func(*lab.Options) {})
+}
+
+// upWith brings a cluster up for the test, with changed options.
+func upWith(tb testing.TB, text string, change func(*lab.Options)) *world {
+	tb.Helper()
 	testkit.RequireRoot(tb)
 	o := options(tb, text)
+	change(&o)
 	l, err := lab.Up(tb.Context(), o)
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, l.Close()) })

@@ -21,7 +21,7 @@ func buildPod(ns *netns.NS, e *cluster.Endpoint, router netip.Addr, mtu int) (*n
 	if err := ns.SetUp("lo", true); err != nil {
 		return nil, err
 	}
-	port, err := ns.OpenTAP(netns.Link{Name: podDevice, MAC: netns.MAC(e.MAC), MTU: mtu, Up: true}, netns.TAPOptions{})
+	port, err := openPodTAP(ns, netns.Link{Name: podDevice, MAC: netns.MAC(e.MAC), MTU: mtu, Up: true})
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +38,17 @@ func buildPod(ns *netns.NS, e *cluster.Endpoint, router netip.Addr, mtu int) (*n
 		return nil, errors.Join(err, port.Close())
 	}
 	return port, nil
+}
+
+// openPodTAP makes a pod's eth0 with the offloads that the kernel knows.
+func openPodTAP(ns *netns.NS, l netns.Link) (port *netns.Port, err error) {
+	for _, o := range []netns.TAPOffload{netns.TAPOffloadAll, netns.TAPOffloadTCP, 0} {
+		port, err = ns.OpenTAP(l, netns.TAPOptions{VNetHdr: true, Offload: o})
+		if !errors.Is(err, netns.ErrNotSupported) {
+			break
+		}
+	}
+	return port, err
 }
 
 // disableIPv6 keeps a namespace from sending IPv6 of its own accord: this is an IPv4

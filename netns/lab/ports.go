@@ -4,26 +4,20 @@ import (
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/header"
 	"github.com/hooklab/hooklab/dataplane/node"
-	"github.com/hooklab/hooklab/netns"
 	"github.com/hooklab/hooklab/tunnel"
 )
 
-// podWire is the way into a pod: the back of its TAP device. It implements node.Wire.
-type podWire struct {
-	port *netns.Port
-	meta netns.Meta
-}
+// podWire is the way into a pod: the back of its TAP device or the node's end of its
+// veth pair. It implements node.Wire.
+type podWire struct{ out outlet }
 
 // Send makes the pod's eth0 receive the frame.
-func (w *podWire) Send(frame []byte, _ *dataplane.Packet) error {
-	return w.port.Write(frame, &w.meta)
-}
+func (w *podWire) Send(_ []byte, p *dataplane.Packet) error { return w.out.send(p) }
 
 // hostStack is the node's kernel behind cilium_host. It implements node.Stack.
 type hostStack struct {
-	port *netns.Port // on cilium_net
-	mac  [6]byte     // of cilium_host
-	meta netns.Meta
+	out outlet  // on cilium_net
+	mac [6]byte // of cilium_host
 }
 
 // Deliver sends the frame with its mark on cilium_net, so that cilium_host receives
@@ -36,14 +30,26 @@ func (s *hostStack) Deliver(_ *node.Device, p *dataplane.Packet) error {
 	if len(p.Data) >= header.EthernetSize && p.Data[0]&1 == 0 {
 		copy(p.Data, s.mac[:])
 	}
-	s.meta.Mark = p.Mark
-	return s.port.Write(p.Data, &s.meta)
+	s.out.meta.Mark = p.Mark
+	return s.out.send(p)
 }
 
-// underlay is cilium_vxlan's UDP socket. It implements node.Underlay.
-type underlay struct{ socket *tunnel.Underlay }
+// carrier moves frames between nodes. There are two, tunnel.Underlay and carrierTAP.
+type carrier interface {
+	// FD is the descriptor to wait for before Recv.
+	FD() int
+	// SendPacket sends a frame with its tunnel key. It may wait for more until Flush.
+	SendPacket(p *dataplane.Packet) error
+	Flush() error
+	// Recv returns the next inner frame, borrowed until the next call, or nil.
+	Recv(m *tunnel.Meta) ([]byte, error)
+	Stats() tunnel.Stats
+	Close() error
+}
+
+// underlay is the way from cilium_vxlan to the other nodes. It implements
+// node.Underlay.
+type underlay struct{ carrier carrier }
 
 // Send encapsulates the frame with the key that a program has set.
-func (u underlay) Send(p *dataplane.Packet) error {
-	return u.socket.Send(p.TunnelOut.ID, p.TunnelOut.Remote, p.Data, tunnel.FlowHash(p.Data))
-}
+func (u underlay) Send(p *dataplane.Packet) error { return u.carrier.SendPacket(p) }

@@ -213,7 +213,7 @@ func (w *worker) stats(ctx context.Context) (*NodeStats, error) {
 				s.PortErrors[from.name] = from.errors
 			}
 		}
-		s.Events, s.Tunnel = w.counts, w.socket.Stats()
+		s.Events, s.Tunnel = w.counts, w.tunnel.Stats()
 	})
 	return s, err
 }

@@ -30,8 +30,11 @@ type Options struct {
 	RunDir  RunDir   // "" is FindRunDir("")
 	Engine  string   // "" is DefaultEngine
 	Engines map[string]Engine
-	Version string       // of hooklab, for State
-	Log     *slog.Logger // nil logs nothing
+	// Underlay chooses how frames go between nodes: "tap", "socket", or "" for the
+	// first where the kernel knows aggregates in tunnels.
+	Underlay string
+	Version  string       // of hooklab, for State
+	Log      *slog.Logger // nil logs nothing
 
 	// step is called after each step of Up, with its number from 0 on. Tests use it.
 	step func(i int, what string)
@@ -68,7 +71,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 func prepare(o *Options) (*Lab, error) {
 	s := o.Cluster.Settings()
 	l := &Lab{
-		log: o.Log, step: o.step, cluster: o.Cluster,
+		log: o.Log, step: o.step, cluster: o.Cluster, underlay: o.Underlay,
 		spaces: make(map[string]*netns.NS), commands: make(map[string]*command), done: make(chan struct{}),
 		state: State{
 			Format: stateFormat, Name: o.Name, Version: o.Version, Engine: o.Engine,
@@ -98,6 +101,9 @@ func prepare(o *Options) (*Lab, error) {
 	if l.engine == nil {
 		return nil, inputErrorf("engine %q: there are %s", l.state.Engine,
 			strings.Join(slices.Sorted(stdmaps.Keys(o.Engines)), ", "))
+	}
+	if !slices.Contains([]string{"", underlayTAP, underlaySocket}, o.Underlay) {
+		return nil, inputErrorf("underlay %q: there are %s, %s", o.Underlay, underlaySocket, underlayTAP)
 	}
 	if s.Profile == cluster.EndpointRoutes {
 		return nil, fmt.Errorf("profile %s with engine %s: %w in a lab: the node's kernel would route to each pod's device, "+
@@ -263,7 +269,7 @@ func (l *Lab) buildNode(wire *netns.NS, n *cluster.Node, s *cluster.Settings) er
 func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
 	to := &seat{
 		cluster: l.cluster, node: n, ns: l.space(KindNode, n.Name), engine: l.engine, log: l.log,
-		endpoints: l.cluster.Endpoints(n.Name),
+		endpoints: l.cluster.Endpoints(n.Name), underlay: l.underlay,
 	}
 	for i := range to.endpoints {
 		e := &to.endpoints[i]

@@ -17,11 +17,17 @@ import (
 	"github.com/hooklab/hooklab/tunnel"
 )
 
+// Kinds of underlays, see Options.
+const (
+	underlayTAP    = "tap"
+	underlaySocket = "socket"
+)
+
 const (
 	readBudget = 64       // frames from one port before the next one's turn
 	gcBudget   = 256      // conntrack entries looked at between two batches
 	ringSize   = 1024     // notifications
-	frameRoom  = 64 << 10 // the longest that any port hands over
+	frameRoom  = 66 << 10 // the longest that any port hands over: an IP packet with its Ethernet header
 )
 
 // worker is a node at work: the goroutine of its loop owns all of it.
@@ -34,7 +40,7 @@ type worker struct {
 	gc     *cluster.GC
 	clock  clock
 	poll   *netns.Poller
-	socket *tunnel.Underlay
+	tunnel carrier
 	host   *netns.Port
 	pods   []*netns.Port
 
@@ -57,6 +63,7 @@ type source struct {
 	fd   int
 	// next reads a frame and runs it to its end; it is false if none waits.
 	next   func() (bool, error)
+	burst  int // frames to read before others have their turn
 	errors uint64
 }
 
@@ -77,6 +84,7 @@ type seat struct {
 	endpoints []cluster.NodeEndpoint
 	pods      []*netns.Port // of endpoints; the worker's from now on
 	log       *slog.Logger
+	underlay  string // see Options
 }
 
 // newWorker opens a node's ports, loads its programs and fills its maps. The node's
@@ -101,14 +109,10 @@ func (w *worker) open(s *seat) error {
 	if w.poll, err = netns.NewPoller(); err != nil {
 		return err
 	}
-	if w.host, err = s.ns.OpenPacket(netDevice, netns.PacketOptions{Marks: true}); err != nil {
+	if w.host, err = s.ns.OpenPacket(netDevice, netns.PacketOptions{Marks: true, VNetHdr: true}); err != nil {
 		return err
 	}
-	err = s.ns.Do(func() (err error) {
-		w.socket, err = tunnel.Open(tunnel.Config{Port: cfg.TunnelPort, MAC: cfg.OverlayMAC})
-		return err
-	})
-	if err != nil {
+	if err := w.openCarrier(s, &cfg); err != nil {
 		return err
 	}
 	runner, err := s.engine(w.set)
@@ -119,8 +123,8 @@ func (w *worker) open(s *seat) error {
 	_, _ = seed.Write([]byte(s.node.Name)) // never fails
 	w.node = node.New(node.Config{
 		Name: s.node.Name, Runner: runner,
-		Stack:    &hostStack{port: w.host, mac: cfg.HostMAC},
-		Underlay: underlay{w.socket},
+		Stack:    &hostStack{out: outlet{port: w.host}, mac: cfg.HostMAC},
+		Underlay: underlay{w.tunnel},
 		Clock:    w.clock.now,
 		Rand:     rand.New(rand.NewPCG(s.cluster.Settings().Seed, seed.Sum64())).Uint32,
 	})
@@ -136,6 +140,30 @@ func (w *worker) open(s *seat) error {
 		return err
 	}
 	return w.openGC(runner, cfg)
+}
+
+// openCarrier opens the way to the other nodes: through a TAP device where the kernel
+// can carry aggregates in a tunnel, else through UDP sockets.
+func (w *worker) openCarrier(s *seat, cfg *dataplane.Config) error {
+	mtu := int(s.cluster.Settings().MTU)
+	if s.underlay != underlaySocket {
+		c, err := openCarrierTAP(s.ns, s.node, cfg, mtu)
+		if err == nil {
+			w.tunnel = c
+			return nil
+		}
+		if !errors.Is(err, netns.ErrNotSupported) || s.underlay == underlayTAP {
+			return err
+		}
+		w.log.Debug("no aggregates in tunnels; using UDP sockets", "node", w.name, "err", err)
+	}
+	return s.ns.Do(func() error {
+		u, err := tunnel.Open(tunnel.Config{Port: cfg.TunnelPort, MAC: cfg.OverlayMAC, MTU: mtu - tunnel.Overhead})
+		if err == nil {
+			w.tunnel = u
+		}
+		return err
+	})
 }
 
 func (w *worker) openGC(runner dataplane.Runner, cfg dataplane.Config) error {
@@ -159,7 +187,7 @@ func (w *worker) addDevices(s *seat, cfg *dataplane.Config) error {
 			return err
 		}
 	}
-	if err := w.watch("underlay", w.socket.FD(), w.fromUnderlay(cfg.EncapIfindex)); err != nil {
+	if err := w.watch("underlay", w.tunnel.FD(), w.fromUnderlay(cfg.EncapIfindex)); err != nil {
 		return err
 	}
 	if err := w.watch(netDevice, w.host.FD(), w.fromHost(cfg.HostIfindex)); err != nil {
@@ -171,7 +199,7 @@ func (w *worker) addDevices(s *seat, cfg *dataplane.Config) error {
 		if err != nil {
 			return err
 		}
-		if err := w.node.AddDevice(podDeviceOf(e, cfg, mtu, &podWire{port: w.pods[i]}), epConfig); err != nil {
+		if err := w.node.AddDevice(podDeviceOf(e, cfg, mtu, &podWire{outlet{port: w.pods[i]}}), epConfig); err != nil {
 			return err
 		}
 		if err := w.watch(e.Device, w.pods[i].FD(), w.fromPod(w.pods[i], e.Ifindex)); err != nil {
@@ -182,7 +210,7 @@ func (w *worker) addDevices(s *seat, cfg *dataplane.Config) error {
 }
 
 func (w *worker) watch(name string, fd int, next func() (bool, error)) error {
-	w.sources = append(w.sources, &source{name: name, fd: fd, next: next})
+	w.sources = append(w.sources, &source{name: name, fd: fd, next: next, burst: 1})
 	return w.poll.Add(fd, uint32(len(w.sources)-1))
 }
 
@@ -201,8 +229,8 @@ func (w *worker) close() error {
 	if w.host != nil {
 		err = errors.Join(err, w.host.Close())
 	}
-	if w.socket != nil {
-		err = errors.Join(err, w.socket.Close())
+	if w.tunnel != nil {
+		err = errors.Join(err, w.tunnel.Close())
 	}
 	if w.node != nil {
 		err = errors.Join(err, w.node.Runner().Close())
