@@ -100,9 +100,9 @@ func replaceTable(c *nftables.Conn, family nftables.TableFamily, wanted bool) *n
 	return t
 }
 
-func dropIngress(c *nftables.Conn, t *nftables.Table, dev string) {
+func dropIngress(c *nftables.Conn, t *nftables.Table, dev string) *nftables.Chain {
 	drop := nftables.ChainPolicyDrop
-	c.AddChain(&nftables.Chain{
+	return c.AddChain(&nftables.Chain{
 		Name: dev, Table: t, Type: nftables.ChainTypeFilter, Device: dev,
 		Hooknum: nftables.ChainHookIngress, Priority: nftables.ChainPriorityRef(dropPriority), Policy: &drop,
 	})

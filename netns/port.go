@@ -236,10 +236,11 @@ func (p *Port) vectorCall(trap uintptr) (uintptr, unix.Errno) {
 	return n, errno
 }
 
-// fault turns a system error into an error of ours. Nothing to read is none.
+// fault turns a system error into an error of ours. Nothing to read is none, and
+// neither is a device that was down, which a packet socket reports once.
 func (p *Port) fault(op string, errno unix.Errno) error {
 	switch {
-	case op == "read" && (errno == unix.EAGAIN || errno == unix.EINTR):
+	case op == "read" && (errno == unix.EAGAIN || errno == unix.EINTR || errno == unix.ENETDOWN):
 		return nil
 	case errno == unix.EBADFD || errno == unix.ENXIO:
 		return fmt.Errorf("%s port %s: device is gone: %w: %w", op, p.link.Name, ErrClosed, errno)

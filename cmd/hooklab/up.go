@@ -32,6 +32,8 @@ type upFlags struct {
 	files  []string
 	name   string
 	engine string
+	wire   string
+	under  string
 	detach bool
 }
 
@@ -50,7 +52,12 @@ same name has left is removed first.
 A lab keeps its namespaces, its control socket and the output of the pods' commands in
 a directory below /run/hooklab, or below $HOOKLAB_RUN_DIR.
 
-It needs root and /dev/net/tun.`,
+A pod's eth0 is a TAP device with --wire tap; what 'get devices' calls lxc... then exists in
+the datapath alone. With --wire veth it is a real device of the node's namespace, so that
+'hooklab exec node/worker -- tcpdump -i lxc...' shows a pod's traffic; the node's own
+stack never sees it.
+
+It needs root, and /dev/net/tun for --wire tap.`,
 		Example: `  # The cluster of ./cluster.yaml, until ^C
   sudo hooklab up
 
@@ -68,9 +75,13 @@ It needs root and /dev/net/tun.`,
 	fileFlag(cmd, &f.files)
 	cmd.Flags().StringVar(&f.name, "name", "", "`NAME` of the lab (default the one in the description)")
 	cmd.Flags().StringVar(&f.engine, "engine", lab.DefaultEngine, "`ENGINE` that runs the datapath: emulated")
+	cmd.Flags().StringVar(&f.wire, "wire", "", "`WIRE` to each pod: tap (fast), veth (with an lxc device on the node to look at) (default tap if allowed)")
+	cmd.Flags().StringVar(&f.under, "underlay", "", "`KIND` of the way between nodes: tap, socket (default tap if the kernel can)")
 	cmd.Flags().BoolVarP(&f.detach, "detach", "d", false, "go to the background when the lab is up")
 	complete(cmd, "name")
 	complete(cmd, "engine", lab.DefaultEngine)
+	complete(cmd, "wire", "tap", "veth")
+	complete(cmd, "underlay", "tap", "socket")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 		defer stop()
@@ -94,7 +105,7 @@ func (a *app) up(ctx context.Context, cmd *cobra.Command, c *cluster.Cluster, f 
 	detached := lab.Detached()
 	l, err := lab.Up(ctx, lab.Options{
 		Cluster: c, Sources: sourceNames(f.files), Name: f.name,
-		Engine: f.engine, Engines: labEngines(), Version: buildVersion().Version, Log: a.log,
+		Engine: f.engine, Engines: labEngines(), Wire: f.wire, Underlay: f.under, Version: buildVersion().Version, Log: a.log,
 	})
 	switch {
 	case errors.Is(err, lab.ErrRunning):

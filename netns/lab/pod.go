@@ -3,7 +3,6 @@ package lab
 import (
 	"errors"
 	"io/fs"
-	"net/netip"
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/netns"
@@ -13,18 +12,31 @@ import (
 // podDevice is the device in a pod's namespace.
 const podDevice = "eth0"
 
-// buildPod makes the inside of a pod (SPEC 10.1) and returns the back of its eth0.
-func buildPod(ns *netns.NS, e *cluster.Endpoint, router netip.Addr, mtu int) (*netns.Port, error) {
+// Kinds of pod wires, see Options.
+const (
+	wireTAP  = "tap"
+	wireVeth = "veth"
+)
+
+// buildPod makes the inside of a pod (SPEC 10.1) and returns the worker's end of its
+// wire.
+func buildPod(ns *netns.NS, e *cluster.Endpoint, on *seat, mtu int) (port *netns.Port, err error) {
 	if err := disableIPv6(ns); err != nil {
 		return nil, err
 	}
 	if err := ns.SetUp("lo", true); err != nil {
 		return nil, err
 	}
-	port, err := openPodTAP(ns, netns.Link{Name: podDevice, MAC: netns.MAC(e.MAC), MTU: mtu, Up: true})
+	eth0 := netns.Link{Name: podDevice, MAC: netns.MAC(e.MAC), MTU: mtu, Up: true}
+	if on.wire == wireVeth {
+		port, err = openPodVeth(ns, eth0, on.ns, e)
+	} else {
+		port, err = openPodTAP(ns, eth0)
+	}
 	if err != nil {
 		return nil, err
 	}
+	router := on.node.Router
 	err = inOrder([]func() error{
 		func() error { return ns.AddAddr(podDevice, single(e.IP)) },
 		func() error {
@@ -35,6 +47,26 @@ func buildPod(ns *netns.NS, e *cluster.Endpoint, router netip.Addr, mtu int) (*n
 		},
 	})
 	if err != nil {
+		return nil, errors.Join(err, port.Close())
+	}
+	return port, nil
+}
+
+// openPodVeth makes a veth pair: the pod's eth0, and on the node the lxc device that the
+// maps name, with its index and address, behind which the node's stack sees nothing.
+func openPodVeth(ns *netns.NS, eth0 netns.Link, node *netns.NS, e *cluster.Endpoint) (*netns.Port, error) {
+	lxc := netns.Link{Name: e.Device, Index: int(e.Ifindex), MAC: netns.MAC(e.NodeMAC), MTU: eth0.MTU}
+	if err := node.AddVeth(lxc, ns, eth0); err != nil {
+		return nil, err
+	}
+	if err := node.GuardIngress(e.Device); err != nil {
+		return nil, err
+	}
+	port, err := node.OpenPacket(e.Device, netns.PacketOptions{VNetHdr: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := node.SetUp(e.Device, true); err != nil {
 		return nil, errors.Join(err, port.Close())
 	}
 	return port, nil

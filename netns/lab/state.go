@@ -21,6 +21,7 @@ type State struct {
 	Version string   `json:"version"` // of hooklab
 	Engine  string   `json:"engine"`
 	Profile string   `json:"profile"`
+	Wire    string   `json:"wire"`              // of pods: "tap" or "veth"
 	Sources []string `json:"sources,omitempty"` // the cluster's files, as the user named them
 	Process Process  `json:"process"`           // that runs the lab
 	Ready   bool     `json:"ready"`             // everything is there

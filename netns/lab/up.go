@@ -33,8 +33,12 @@ type Options struct {
 	// Underlay chooses how frames go between nodes: "tap", "socket", or "" for the
 	// first where the kernel knows aggregates in tunnels.
 	Underlay string
-	Version  string       // of hooklab, for State
-	Log      *slog.Logger // nil logs nothing
+	// Wire chooses what connects pods: "tap", whose frames go straight into the pod;
+	// "veth", with an lxc device in the node's namespace to look at; or "" for the
+	// first where TAP devices are allowed.
+	Wire    string
+	Version string       // of hooklab, for State
+	Log     *slog.Logger // nil logs nothing
 
 	// step is called after each step of Up, with its number from 0 on. Tests use it.
 	step func(i int, what string)
@@ -109,8 +113,8 @@ func prepare(o *Options) (*Lab, error) {
 		return nil, fmt.Errorf("profile %s with engine %s: %w in a lab: the node's kernel would route to each pod's device, "+
 			"which only engine kernel has there", s.Profile, l.state.Engine, dataplane.ErrNotSupported)
 	}
-	if err := probe(); err != nil {
-		return nil, fmt.Errorf("cannot run a lab here: %w", err)
+	if l.state.Wire, err = chooseWire(o.Wire, l.log); err != nil {
+		return nil, err
 	}
 	if l.state.Process, err = thisProcess(); err != nil {
 		return nil, err
@@ -130,23 +134,37 @@ func hostPods(c *cluster.Cluster) map[string]string {
 	return hosts
 }
 
-// probe tries in a namespace that disappears at once what a lab cannot do without.
-func probe() (err error) {
+// chooseWire tries in a namespace that disappears at once what a lab cannot do without,
+// and says what connects the pods.
+func chooseWire(want string, log *slog.Logger) (wire string, err error) {
+	if !slices.Contains([]string{"", wireTAP, wireVeth}, want) {
+		return "", inputErrorf("wire %q: there are %s, %s", want, wireTAP, wireVeth)
+	}
+	cannot := func(err error) error { return fmt.Errorf("cannot run a lab here: %w", err) }
 	ns, err := netns.New("")
 	if err != nil {
-		return err
+		return "", cannot(err)
 	}
 	defer func() { err = errors.Join(err, ns.Close()) }()
-	tap, err := ns.OpenTAP(netns.Link{Name: podDevice}, netns.TAPOptions{})
+	port, err := ns.OpenPacket("lo", netns.PacketOptions{Marks: true, VNetHdr: true})
 	if err != nil {
-		return err
+		return "", cannot(err)
 	}
-	defer func() { err = errors.Join(err, tap.Close()) }()
-	port, err := ns.OpenPacket("lo", netns.PacketOptions{Marks: true})
-	if err != nil {
-		return err
+	if err := port.Close(); err != nil {
+		return "", err
 	}
-	return port.Close()
+	if want == wireVeth {
+		return wireVeth, nil
+	}
+	tap, err := openPodTAP(ns, netns.Link{Name: podDevice})
+	switch {
+	case err == nil:
+		return wireTAP, tap.Close()
+	case want == wireTAP || !errors.Is(err, netns.ErrPermission) && !errors.Is(err, netns.ErrNotSupported):
+		return "", cannot(err)
+	}
+	log.Warn("no TAP devices here; pods get veth pairs, which are slower", "err", err)
+	return wireVeth, nil
 }
 
 // build makes everything, step by step.
@@ -269,12 +287,12 @@ func (l *Lab) buildNode(wire *netns.NS, n *cluster.Node, s *cluster.Settings) er
 func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
 	to := &seat{
 		cluster: l.cluster, node: n, ns: l.space(KindNode, n.Name), engine: l.engine, log: l.log,
-		endpoints: l.cluster.Endpoints(n.Name), underlay: l.underlay,
+		endpoints: l.cluster.Endpoints(n.Name), underlay: l.underlay, wire: l.state.Wire,
 	}
 	for i := range to.endpoints {
 		e := &to.endpoints[i]
 		at := endpointSpace(n.Name, e)
-		port, err := buildPod(l.spaces[at.Pin], &e.Endpoint, n.Router, int(s.MTU))
+		port, err := buildPod(l.spaces[at.Pin], &e.Endpoint, to, int(s.MTU))
 		if err != nil {
 			for _, p := range to.pods {
 				err = errors.Join(err, p.Close())

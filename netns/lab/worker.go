@@ -85,6 +85,7 @@ type seat struct {
 	pods      []*netns.Port // of endpoints; the worker's from now on
 	log       *slog.Logger
 	underlay  string // see Options
+	wire      string // wireTAP or wireVeth
 }
 
 // newWorker opens a node's ports, loads its programs and fills its maps. The node's
