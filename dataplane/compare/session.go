@@ -1,0 +1,190 @@
+package compare
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hooklab/hooklab/dataplane/trace"
+)
+
+// session is one world loaded into both engines.
+type session struct {
+	world       *World
+	left, right *side
+	limits      limits
+	tally       tally
+	seen        *insight
+}
+
+// open starts a world on both sides.
+func open(w *World, l, r *Engine, seen *insight) (*session, error) {
+	left, err := w.start(l)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.Name, err)
+	}
+	right, err := w.start(r)
+	if err != nil {
+		return nil, closeAfter(left.runner, fmt.Errorf("%s: %w", r.Name, err))
+	}
+	left.maps.full = left.maps.set == nil // one side must be able to tell
+	s := &session{world: w, left: left, right: right, limits: limitsOf(l.Name, r.Name, left.caps, right.caps), seen: seen}
+	return s, nil
+}
+
+func (s *session) close() error { return errors.Join(s.left.runner.Close(), s.right.runner.Close()) }
+
+// reset gives both sides the maps that they started with.
+func (s *session) reset() error {
+	return errors.Join(s.left.maps.restore(s.left.maps.start), s.right.maps.restore(s.left.maps.start))
+}
+
+// result is what came of one step.
+type result struct {
+	left, right *Outcome
+	fields      []FieldDiff
+	stage       Stage
+	failed      []string // expectations
+}
+
+// step runs one step on both sides.
+func (s *session) step(st *Step) (*result, error) {
+	if st.Edit != nil {
+		if err := s.left.maps.edit(st.Edit); err != nil {
+			return nil, err
+		}
+		return &result{}, s.right.maps.edit(st.Edit)
+	}
+	res := &result{}
+	var err error
+	if res.left, err = s.left.run(s.world, st); err != nil {
+		return nil, err
+	}
+	if res.right, err = s.right.run(s.world, st); err != nil {
+		return nil, err
+	}
+	if res.right.changesUnknown {
+		if res.right.Changes, err = s.right.maps.lookup(res.left.Changes); err != nil {
+			return nil, err
+		}
+	}
+	s.seen.note(res.left)
+	if res.fields = contrast(res.left, res.right, &s.limits, &s.tally); len(res.fields) > 0 {
+		res.stage = blame(res.fields, res.left, res.right, s.seen.lessons)
+	}
+	for i := range st.Expect {
+		e := &st.Expect[i]
+		for _, x := range []struct {
+			side *side
+			o    *Outcome
+		}{{s.left, res.left}, {s.right, res.right}} {
+			if got := e.check(s.world, x.o); got != "" {
+				res.failed = append(res.failed, fmt.Sprintf("%d: expected %s; %s: %s", e.Line, e, x.side.runner.Name(), got))
+			}
+		}
+	}
+	return res, nil
+}
+
+// agree makes the right side's maps those of the left, so that one difference does not
+// make others.
+func (s *session) agree() error {
+	want, err := s.left.maps.read()
+	if err != nil {
+		return err
+	}
+	return s.right.maps.restore(want)
+}
+
+// leftovers compares all entries of all maps.
+func (s *session) leftovers() ([]Change, error) {
+	l, err := s.left.maps.read()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.right.maps.read()
+	if err != nil {
+		return nil, err
+	}
+	return changesOf(l, r), nil
+}
+
+// insight is what the packets of a run have shown so far.
+type insight struct {
+	base    *insight // of the blocks before, read only; may be nil
+	paths   map[uint64]struct{}
+	fresh   bool // the last packet went a new way
+	lessons *lessons
+	reached *Decisions
+}
+
+func newInsight(base *insight) *insight {
+	n := &insight{base: base, paths: map[uint64]struct{}{}, lessons: newLessons(), reached: newDecisions()}
+	if base != nil {
+		n.lessons.base = base.lessons
+	}
+	return n
+}
+
+// note takes a packet's way into account.
+func (n *insight) note(o *Outcome) {
+	p := pathOf(o)
+	_, known := n.paths[p]
+	if n.base != nil && !known {
+		_, known = n.base.paths[p]
+	}
+	if n.fresh = !known; known {
+		return
+	}
+	n.paths[p] = struct{}{}
+	n.lessons.learn(o)
+	n.reached.add(o)
+}
+
+// merge adds what another run has shown.
+func (n *insight) merge(o *insight) {
+	for p := range o.paths {
+		n.paths[p] = struct{}{}
+	}
+	for k, v := range o.lessons.returns {
+		n.lessons.returns[k] = v
+	}
+	for k, v := range o.lessons.writers {
+		n.lessons.writers[k] = v
+	}
+	n.reached.merge(o.reached)
+}
+
+// pathOf is a hash of a packet's way: the functions with their results, the map
+// lookups with hit or miss, the tail calls. Without a trace it is the kind of outcome.
+func pathOf(o *Outcome) uint64 {
+	const prime = 1099511628211
+	h := uint64(14695981039346656037)
+	mix := func(v uint64) { h = (h ^ v) * prime }
+	mix(uint64(uint32(o.Verdict.Action)))
+	if o.trace == nil {
+		mix(uint64(uint32(o.Verdict.Drop)))
+		for _, c := range o.Changes {
+			mix(uint64(len(c.Map)) << 1)
+		}
+		for _, e := range o.Events {
+			mix(uint64(e[0])<<8 | uint64(e[1]))
+		}
+		return h
+	}
+	steps := o.trace.Steps()
+	for i := range steps {
+		s := &steps[i]
+		v := uint64(s.Kind) | uint64(s.Func)<<8 | uint64(s.Map)<<16 | uint64(uint32(s.Ret))<<24
+		switch s.Kind {
+		case trace.KindLookup, trace.KindUpdate:
+			if len(o.trace.Value(s)) > 0 {
+				v |= 1 << 60
+			}
+		case trace.KindTailCall:
+			v |= uint64(s.Slot&0x3f) << 56 // endpoints' slots differ from cluster to cluster, which is no way of its own
+		default:
+		}
+		mix(v)
+	}
+	return h
+}

@@ -1,0 +1,326 @@
+package compare
+
+import (
+	"bytes"
+
+	"github.com/hooklab/hooklab/dataplane/trace"
+)
+
+// Stage is the function of the datapath where two sides part, by its C name.
+type Stage struct {
+	Func string `json:"func"`
+	File string `json:"file,omitempty"`
+	// Sure says that both sides were traced and this is the first function in which
+	// they did different things. Otherwise the function is the one that, on the side
+	// that was traced, made what differs.
+	Sure bool `json:"sure"`
+}
+
+// String is the function with its file.
+func (s Stage) String() string {
+	switch {
+	case s.Func == "":
+		return "unknown: no side was traced"
+	case s.File == "":
+		return s.Func
+	}
+	return s.Func + " (" + s.File + ")"
+}
+
+func stageOf(f trace.Func, sure bool) Stage { return Stage{Func: f.Name(), File: f.File(), Sure: sure} }
+
+// blame finds the stage of a difference. Two traces are compared; with one, what differs
+// is looked for in it, and the earliest function that made any of it is blamed.
+func blame(fields []FieldDiff, l, r *Outcome, known *lessons) Stage {
+	lt, rt := newWalk(l.trace), newWalk(r.trace)
+	switch {
+	case lt != nil && rt != nil:
+		if f, ok := firstParting(lt, rt); ok {
+			return stageOf(f, true)
+		}
+	case lt == nil:
+		lt = rt
+	}
+	if lt == nil {
+		return Stage{}
+	}
+	best, second := -1, -1
+	for i := range fields {
+		at, derived := lt.find(&fields[i], known)
+		switch {
+		case at < 0:
+		case derived:
+			second = earlier(second, at)
+		default:
+			best = earlier(best, at)
+		}
+	}
+	if best < 0 {
+		best = second
+	}
+	if best < 0 {
+		best = lt.lastFunc()
+	}
+	if best < 0 {
+		return Stage{}
+	}
+	return stageOf(lt.at(best), false)
+}
+
+func earlier(a, b int) int {
+	if a < 0 {
+		return b
+	}
+	return min(a, b)
+}
+
+// walk is a trace with the function that was open at each step.
+type walk struct {
+	buf   *trace.Buffer
+	steps []trace.Step
+	open  []trace.Func // innermost at each step; of KindEnter and KindLeave the function itself
+	up    []trace.Func // its caller at that time, or itself at the outermost level
+}
+
+func newWalk(b *trace.Buffer) *walk {
+	if b == nil || len(b.Steps()) == 0 {
+		return nil
+	}
+	w := &walk{buf: b, steps: b.Steps()}
+	var stack []trace.Func
+	for i := range w.steps {
+		s := &w.steps[i]
+		if s.Kind == trace.KindEnter {
+			stack = append(stack, s.Func)
+		}
+		var f, up trace.Func
+		if n := len(stack); n > 0 {
+			f, up = stack[n-1], stack[n-1]
+			if n > 1 {
+				up = stack[n-2]
+			}
+		}
+		w.open, w.up = append(w.open, f), append(w.up, up)
+		if s.Kind == trace.KindLeave && len(stack) > 0 {
+			stack = stack[:len(stack)-1]
+		}
+	}
+	return w
+}
+
+// at is the function that is blamed for a step: helpers that only carry out what their
+// caller decided pass it on.
+func (w *walk) at(i int) trace.Func {
+	f := w.open[i]
+	switch f {
+	case trace.SendTraceNotify, trace.SendDropNotify, trace.SendDropNotifyInner, trace.SendPolicyVerdictNotify,
+		trace.CtxRedirect, trace.CtxRedirectPeer, trace.IPv4L3, trace.L4ModifyPort:
+		return w.up[i]
+	}
+	return f
+}
+
+func (w *walk) lastFunc() int {
+	for i := len(w.steps) - 1; i >= 0; i-- {
+		if w.steps[i].Kind == trace.KindEnter {
+			return i
+		}
+	}
+	return -1
+}
+
+// firstParting is the function in which two traces first differ.
+func firstParting(l, r *walk) (trace.Func, bool) {
+	n := min(len(l.steps), len(r.steps))
+	for i := range n {
+		if l.same(r, i) {
+			continue
+		}
+		// To enter different functions is the caller's decision.
+		if l.steps[i].Kind == trace.KindEnter || r.steps[i].Kind == trace.KindEnter {
+			if l.steps[i].Kind == trace.KindEnter && l.steps[i].Depth > 0 {
+				return l.up[i], true
+			}
+			if r.steps[i].Kind == trace.KindEnter && r.steps[i].Depth > 0 {
+				return r.up[i], true
+			}
+			if i > 0 {
+				return l.open[i-1], true
+			}
+		}
+		return l.open[i], true
+	}
+	if len(l.steps) == len(r.steps) {
+		return 0, false
+	}
+	return l.open[n-1], n > 0
+}
+
+// same tells whether step i is the same in both.
+func (w *walk) same(r *walk, i int) bool {
+	a, b := &w.steps[i], &r.steps[i]
+	return a.Kind == b.Kind && a.Depth == b.Depth && a.Func == b.Func && a.Map == b.Map && a.Endpoint == b.Endpoint &&
+		a.Slot == b.Slot && a.Ret == b.Ret && bytes.Equal(w.buf.Key(a), r.buf.Key(b)) && bytes.Equal(w.buf.Value(a), r.buf.Value(b))
+}
+
+// find is the step that made what differs, -1 if the trace does not show it. derived
+// says that the field follows from others, such as counters.
+func (w *walk) find(d *FieldDiff, known *lessons) (at int, derived bool) {
+	switch d.field {
+	case FieldReturn, FieldDrop:
+		return w.findReturn(d, known), false
+	case FieldTarget, FieldFlags:
+		return w.last(func(s *trace.Step) bool {
+			return s.Kind == trace.KindEnter && (s.Func == trace.CtxRedirect || s.Func == trace.CtxRedirectPeer)
+		}), false
+	case FieldFrame:
+		at := w.last(func(s *trace.Step) bool {
+			return s.Kind == trace.KindRewrite && int(s.Slot) <= d.offset && d.offset < int(s.Slot)+len(w.buf.Value(s))
+		})
+		if at < 0 {
+			at = known.writer(w, d.offset)
+		}
+		return at, false
+	case FieldMark:
+		return w.last(func(s *trace.Step) bool { return s.Kind == trace.KindMark }), false
+	case FieldTunnel:
+		return w.enter(trace.EncapWithNodeIDInner), false
+	case FieldRandom:
+		return w.enter(trace.LB4Local), false
+	case FieldMaps:
+		return w.findEntry(d.change)
+	case FieldEvents:
+		return w.findEvent(d.event), true
+	default:
+		return -1, true
+	}
+}
+
+// findReturn is where the code came from that ended the packet's way. If the traced
+// side did not end it, it is the function that ends packets with the other's code.
+func (w *walk) findReturn(d *FieldDiff, known *lessons) int {
+	if d.drop != 0 {
+		return w.first(func(s *trace.Step) bool { return s.Kind == trace.KindLeave && s.Ret == d.drop })
+	}
+	if f, ok := known.enders(d.Right); ok {
+		return w.enter(f)
+	}
+	return -1
+}
+
+// findEntry is where an entry was written last, else where it was first asked for. The
+// counters of metrics follow from what happened elsewhere.
+func (w *walk) findEntry(c *Change) (at int, derived bool) {
+	named := func(s *trace.Step) bool {
+		return s.Map.Name(s.Endpoint) == c.Map && bytes.Equal(w.buf.Key(s), c.Key)
+	}
+	if at = w.first(func(s *trace.Step) bool { return s.Kind == trace.KindUpdate && named(s) }); at >= 0 {
+		return at, false
+	}
+	at = w.first(func(s *trace.Step) bool { return s.Kind == trace.KindLookup && named(s) })
+	if at < 0 {
+		at = w.first(func(s *trace.Step) bool {
+			return (s.Kind == trace.KindLookup || s.Kind == trace.KindUpdate) && s.Map.Name(s.Endpoint) == c.Map
+		})
+	}
+	return at, at < 0
+}
+
+// findEvent is the function that sent the notification of that index, or would have.
+func (w *walk) findEvent(index int) int {
+	last := -1
+	for i := range w.steps {
+		s := &w.steps[i]
+		if s.Kind != trace.KindEnter {
+			continue
+		}
+		switch s.Func {
+		case trace.SendTraceNotify, trace.SendDropNotify, trace.SendPolicyVerdictNotify:
+			last = i
+			if index--; index < 0 {
+				return i
+			}
+		}
+	}
+	return last
+}
+
+func (w *walk) enter(f trace.Func) int {
+	return w.first(func(s *trace.Step) bool { return s.Kind == trace.KindEnter && s.Func == f })
+}
+
+func (w *walk) first(is func(*trace.Step) bool) int {
+	for i := range w.steps {
+		if is(&w.steps[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (w *walk) last(is func(*trace.Step) bool) int {
+	for i := len(w.steps) - 1; i >= 0; i-- {
+		if is(&w.steps[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// lessons are what other packets of a comparison have shown about functions.
+type lessons struct {
+	base    *lessons              // of packets before, read only; may be nil
+	returns map[string]trace.Func // by the text of a return code: where it comes from
+	writers map[int]trace.Func    // by offset in the frame: who writes there
+}
+
+func newLessons() *lessons {
+	return &lessons{returns: map[string]trace.Func{}, writers: map[int]trace.Func{}}
+}
+
+// learn takes what a packet's trace shows, which is worthwhile for a way that was not
+// gone before.
+func (k *lessons) learn(o *Outcome) {
+	w := newWalk(o.trace)
+	if w == nil {
+		return
+	}
+	for i := range w.steps {
+		if s := &w.steps[i]; s.Kind == trace.KindRewrite {
+			for n := range w.buf.Value(s) {
+				k.writers[int(s.Slot)+n] = w.open[i]
+			}
+		}
+	}
+	reason := reasonOf(&o.Verdict)
+	if reason == 0 {
+		return
+	}
+	if at := w.first(func(s *trace.Step) bool { return s.Kind == trace.KindLeave && s.Ret == reason }); at >= 0 {
+		k.returns[dropText(reason)] = w.open[at]
+		if o.Verdict.Action < 0 {
+			k.returns[retText(&o.Verdict)] = w.open[at]
+		}
+	}
+}
+
+// enders is the function from which a return code comes.
+func (k *lessons) enders(ret string) (trace.Func, bool) {
+	f, ok := k.returns[ret]
+	if !ok && k.base != nil {
+		f, ok = k.base.returns[ret]
+	}
+	return f, ok
+}
+
+// writer is where a walk passed the function that other packets had written this byte.
+func (k *lessons) writer(w *walk, offset int) int {
+	f, ok := k.writers[offset]
+	if !ok && k.base != nil {
+		f, ok = k.base.writers[offset]
+	}
+	if !ok {
+		return -1
+	}
+	return w.enter(f)
+}
