@@ -10,6 +10,7 @@ import (
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/compare"
 	"github.com/hooklab/hooklab/netns"
 	"github.com/hooklab/hooklab/netns/lab"
 )
@@ -64,6 +65,7 @@ func exitCode(err error) int {
 		code int
 	}{
 		{cluster.ErrInput, exitUsage},
+		{compare.ErrInput, exitUsage},
 		{lab.ErrNoLab, exitUsage},
 		{netns.ErrPermission, exitCannot},
 		{netns.ErrNotSupported, exitCannot},

@@ -17,6 +17,15 @@ func profileNames() []string {
 
 // withProfile is the same cluster as another Cilium would run it.
 func withProfile(c *cluster.Cluster, profile string) (*cluster.Cluster, error) {
+	src, err := profileSource(c, profile)
+	if err != nil {
+		return nil, err
+	}
+	return cluster.Load(src)
+}
+
+// profileSource describes the same cluster with another profile.
+func profileSource(c *cluster.Cluster, profile string) (cluster.Source, error) {
 	var docs []string
 	for _, o := range c.Manifests() {
 		if spec, ok := o["spec"].(cluster.Object); ok && o["kind"] == "Lab" {
@@ -26,11 +35,11 @@ func withProfile(c *cluster.Cluster, profile string) (*cluster.Cluster, error) {
 		}
 		doc, err := json.Marshal(o)
 		if err != nil {
-			return nil, fmt.Errorf("profile %s: %w", profile, err)
+			return cluster.Source{}, fmt.Errorf("profile %s: %w", profile, err)
 		}
 		docs = append(docs, string(doc))
 	}
-	return cluster.Load(cluster.Source{Name: "profile " + profile, Data: []byte(strings.Join(docs, "\n---\n"))})
+	return cluster.Source{Name: "profile " + profile, Data: []byte(strings.Join(docs, "\n---\n"))}, nil
 }
 
 // askProfiles traces a question in each profile, in the cluster's own without any.

@@ -10,6 +10,7 @@ import (
 	"github.com/hooklab/hooklab/dataplane/compare"
 	"github.com/hooklab/hooklab/dataplane/compare/generate"
 	"github.com/hooklab/hooklab/dataplane/emu"
+	"github.com/hooklab/hooklab/internal/conformance"
 	"github.com/hooklab/hooklab/maps"
 )
 
@@ -34,5 +35,23 @@ func TestGeneratedSame(t *testing.T) {
 		if !c.Reached || len(c.Unseen) > 0 {
 			t.Log(c.Func, c.File, c.Reached, strings.Join(c.Unseen, ", "))
 		}
+	}
+}
+
+func TestRecordedSame(t *testing.T) {
+	t.Parallel()
+	v, err := conformance.Load("../../testdata/vectors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := compare.RunRecorded(context.Background(), emulated(), v, "testdata/vectors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	_ = r.WriteText(&b)
+	t.Log(b.String())
+	if !r.Same() || r.Packets != 533 {
+		t.Errorf("%d packets, %d differ", r.Packets, r.Differing)
 	}
 }

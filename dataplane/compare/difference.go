@@ -249,7 +249,7 @@ func tunnelText(k *dataplane.TunnelKey) string {
 // side lists, the other did not change.
 func (c *contrasting) maps(l, r []Change) {
 	for i, j := 0, 0; i < len(l) || j < len(r); {
-		order := 0
+		var order int
 		switch {
 		case i == len(l):
 			order = 1

@@ -68,7 +68,7 @@ func (f *Frame) transport() []byte {
 		return f.Data
 	}
 	var b []byte
-	at := -1
+	var at int
 	switch f.Proto {
 	case header.ProtoTCP:
 		b = make([]byte, header.TCPMinSize)

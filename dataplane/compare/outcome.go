@@ -29,12 +29,12 @@ type Outcome struct {
 }
 
 // env is time and chance of a step.
-func env(at time.Duration, hz, value uint32, draws *int) *dataplane.Env {
+func env(at time.Duration, hz, value uint32) *dataplane.Env {
 	ns := uint64(at)
 	return &dataplane.Env{
 		KtimeNS: ns,
 		Jiffies: ns/1e9*uint64(hz) + ns%1e9*uint64(hz)/1e9,
-		Rand:    func() uint32 { *draws++; return value },
+		Rand:    func() uint32 { return value },
 	}
 }
 
@@ -63,29 +63,37 @@ func packetType(dst, device [6]byte) uint8 {
 	return dataplane.PacketOtherHost
 }
 
-// run sends a packet through one side. Map changes are known only to a side with a
-// journal; others answer for those of the other side (see tracked).
+// run sends a step's packet through one side. Map changes are known only to a side with
+// a journal; others answer for those of the other side (see tracked).
 func (s *side) run(w *World, st *Step) (*Outcome, error) {
 	h, d, err := w.hook(st.Packet)
 	if err != nil {
 		return nil, err
 	}
-	p := st.Packet.packet(d)
+	o, err := s.pass(h, st.Packet.packet(d), env(st.At, w.config.KernelHz, st.Packet.Rand))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s on %s: %w", s.runner.Name(), h.Prog, st.Packet.Device, err)
+	}
+	return o, nil
+}
+
+// pass runs a packet and takes all that came of it.
+func (s *side) pass(h dataplane.Hook, p *dataplane.Packet, e *dataplane.Env) (o *Outcome, err error) {
 	p.Events = s.ring
 	if s.steps != nil {
 		s.steps.Reset()
 		p.Trace = s.steps
 	}
-	o := &Outcome{trace: s.steps}
+	o = &Outcome{trace: s.steps}
 	lost := s.ring.Lost()
 	if err := s.maps.begin(); err != nil {
 		return nil, err
 	}
-	o.Verdict, err = s.runner.Run(h, p, env(st.At, w.config.KernelHz, st.Packet.Rand, &o.Draws))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %s on %s: %w", s.runner.Name(), h.Prog, st.Packet.Device, err)
+	if o.Verdict, err = s.runner.Run(h, p, e); err != nil {
+		return nil, err
 	}
-	known := false
+	o.Draws = e.Drawn
+	var known bool
 	if o.Changes, known, err = s.maps.changes(); err != nil {
 		return nil, err
 	}

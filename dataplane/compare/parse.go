@@ -265,7 +265,7 @@ func (st *Step) resolve(w *World) (err error) {
 // parsePacket reads what follows the word packet.
 func parsePacket(args []string) (*Input, error) {
 	if len(args) < 3 {
-		return nil, errors.New("packet: want PROG DEVICE frame=HEX [KEY=VALUE]...")
+		return nil, errors.New("packet: want PROG DEVICE frame=HEX and more as KEY=VALUE")
 	}
 	prog, ok := dataplane.ParseProg(args[0])
 	if !ok {

@@ -10,11 +10,12 @@ type Report struct {
 	Left, Right Engine
 	Input       string
 	Packets     int
-	Worlds      int // clusters with their settings
-	Paths       int // distinct ways through the datapath
-	Fields      int // compared, one by one
-	Differing   int // packets
-	Failed      []string
+	Worlds      int      // clusters with their settings
+	Paths       int      // distinct ways through the datapath
+	Fields      int      // compared, one by one
+	Differing   int      // packets
+	Failed      []string // expectations
+	Unsupported []string // packets that an engine could not run, and why
 	Differences []*Difference
 	Compared    []Count
 	NotCompared []Count
@@ -35,7 +36,8 @@ type Difference struct {
 	Class  Class
 	Stage  Stage
 	Fields []FieldDiff
-	Count  int // packets that showed it
+	Count  int    // packets that showed it
+	Where  string // the first of them
 	// Repro is a scenario whose last packet shows it; Packets is how many it has, and
 	// Shrunk says that it was made as small as it gets.
 	Repro   *Scenario
@@ -80,14 +82,20 @@ func (r *Report) add(p *play) {
 	r.tally.add(&p.tally)
 	r.seen.merge(p.seen)
 	r.Failed = append(r.Failed, p.failed...)
+	r.Unsupported = append(r.Unsupported, p.unsupported...)
 	for _, d := range p.found {
-		if i := slices.IndexFunc(r.Differences, func(x *Difference) bool { return x.key == d.key }); i >= 0 {
-			r.Differences[i].Count += d.Count
-			continue
-		}
 		d.Repro, d.Packets = d.scenario, d.scenario.packets()
-		r.Differences = append(r.Differences, d)
+		r.include(d)
 	}
+}
+
+// include counts a difference, and lists it if it is the first of its kind.
+func (r *Report) include(d *Difference) {
+	if i := slices.IndexFunc(r.Differences, func(x *Difference) bool { return x.key == d.key }); i >= 0 {
+		r.Differences[i].Count += d.Count
+		return
+	}
+	r.Differences = append(r.Differences, d)
 }
 
 func (r *Report) finish() {
@@ -101,6 +109,19 @@ func (r *Report) finish() {
 			r.NotCompared = append(r.NotCompared, Count{Field: f.String(), Count: n, Why: r.tally.why[f]})
 		}
 	}
+}
+
+// gaps are what was not compared: fields, and packets that an engine could not run.
+func (r *Report) gaps() []Count {
+	list := slices.Clone(r.NotCompared)
+	for _, why := range r.Unsupported {
+		i := slices.IndexFunc(list, func(c Count) bool { return c.Why == why })
+		if i < 0 {
+			i, list = len(list), append(list, Count{Field: "whole packets", Why: why})
+		}
+		list[i].Count++
+	}
+	return list
 }
 
 // Same says that nothing differs and everything was as expected.

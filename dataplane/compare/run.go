@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/hooklab/hooklab/dataplane/dissect"
 )
 
 // Feed is where packets come from: a number of scripts, each of one world.
@@ -150,6 +152,8 @@ type play struct {
 	seen      *insight
 	found     []*Difference // the first of each kind
 	failed    []string
+
+	unsupported []string
 }
 
 func playScript(ctx context.Context, o *Options, f *Feed, seen *insight, i int) (p *play, err error) {
@@ -211,6 +215,11 @@ func (p *play) round(s *session, next func(*Outcome, bool) (Step, bool, error)) 
 		if st.Edit != nil {
 			continue
 		}
+		if res.unsupported != "" {
+			p.unsupported = append(p.unsupported, res.unsupported)
+			last, fresh = nil, false
+			continue
+		}
 		last, fresh = res.left, s.seen.fresh
 		p.packets++
 		for _, e := range res.failed {
@@ -253,8 +262,22 @@ func (p *play) differ(record *Scenario, fields []FieldDiff, stage Stage) {
 		}
 	}
 	d.scenario = record.clone()
+	d.Where = record.where()
 	d.world = p.world
 	p.found = append(p.found, d)
+}
+
+// where names a record's last step.
+func (s *Scenario) where() string {
+	last := &s.Steps[len(s.Steps)-1]
+	if last.Line > 0 {
+		return fmt.Sprintf("%s:%d", s.Name, last.Line)
+	}
+	where := fmt.Sprintf("%s, packet %d", s.Name, s.packets())
+	if last.Packet != nil {
+		where += fmt.Sprintf(": %s on %s, %s", last.Packet.Prog, last.Packet.Device, dissect.Summary(last.Packet.Frame))
+	}
+	return where
 }
 
 // locate plays a round again and reads the right side's maps as a whole around every

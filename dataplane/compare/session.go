@@ -3,7 +3,9 @@ package compare
 import (
 	"errors"
 	"fmt"
+	stdmaps "maps"
 
+	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/trace"
 )
 
@@ -44,6 +46,7 @@ type result struct {
 	fields      []FieldDiff
 	stage       Stage
 	failed      []string // expectations
+	unsupported string   // why a side could not run the packet; nothing was compared
 }
 
 // step runs one step on both sides.
@@ -55,13 +58,20 @@ func (s *session) step(st *Step) (*result, error) {
 		return &result{}, s.right.maps.edit(st.Edit)
 	}
 	res := &result{}
+	for _, x := range []struct {
+		side *side
+		o    **Outcome
+	}{{s.left, &res.left}, {s.right, &res.right}} {
+		var err error
+		*x.o, err = x.side.run(s.world, st)
+		if errors.Is(err, dataplane.ErrNotSupported) {
+			return &result{unsupported: err.Error()}, s.agree()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	var err error
-	if res.left, err = s.left.run(s.world, st); err != nil {
-		return nil, err
-	}
-	if res.right, err = s.right.run(s.world, st); err != nil {
-		return nil, err
-	}
 	if res.right.changesUnknown {
 		if res.right.Changes, err = s.right.maps.lookup(res.left.Changes); err != nil {
 			return nil, err
@@ -145,12 +155,8 @@ func (n *insight) merge(o *insight) {
 	for p := range o.paths {
 		n.paths[p] = struct{}{}
 	}
-	for k, v := range o.lessons.returns {
-		n.lessons.returns[k] = v
-	}
-	for k, v := range o.lessons.writers {
-		n.lessons.writers[k] = v
-	}
+	stdmaps.Copy(n.lessons.returns, o.lessons.returns)
+	stdmaps.Copy(n.lessons.writers, o.lessons.writers)
 	n.reached.merge(o.reached)
 }
 

@@ -129,9 +129,9 @@ func (s *session) fits(st *Step) bool {
 }
 
 // try keeps a smaller scenario if it still shows the difference.
-func (s *shrinker) try(x *Scenario) (bool, error) {
+func (s *shrinker) try(x *Scenario) error {
 	if s.budget <= 0 {
-		return false, nil
+		return nil
 	}
 	keep := s.last
 	ok, err := s.shows(x)
@@ -140,7 +140,7 @@ func (s *shrinker) try(x *Scenario) (bool, error) {
 	} else {
 		s.last = keep
 	}
-	return ok, err
+	return err
 }
 
 // steps removes steps, in halves at first and then one by one, but never the last.
@@ -150,7 +150,7 @@ func (s *shrinker) steps() error {
 			from := max(0, end-size)
 			x := s.best.clone()
 			x.Steps = slices.Delete(x.Steps, from, end)
-			if _, err := s.try(x); err != nil {
+			if err := s.try(x); err != nil {
 				return err
 			}
 			end = from
@@ -161,10 +161,10 @@ func (s *shrinker) steps() error {
 
 // settings leaves out settings, which gives them their defaults.
 func (s *shrinker) settings() error {
-	for i := len(s.best.Settings) - 1; i >= 0; i-- {
+	for i := range slices.Backward(s.best.Settings) {
 		x := s.best.clone()
 		x.Settings = slices.Delete(x.Settings, i, i+1)
-		if _, err := s.try(x); err != nil {
+		if err := s.try(x); err != nil {
 			return err
 		}
 	}
@@ -187,7 +187,7 @@ func (s *shrinker) clock() error {
 		if same {
 			return nil
 		}
-		if _, err := s.try(x); err != nil {
+		if err := s.try(x); err != nil {
 			return err
 		}
 	}
@@ -206,8 +206,7 @@ func (s *shrinker) cluster() error {
 		}
 		x := s.best.clone()
 		x.Cluster = []cluster.Source{{Name: x.Cluster[0].Name, Data: data}}
-		_, err = s.try(x)
-		return err
+		return s.try(x)
 	}
 	for _, kind := range []string{"services", "pods", "nodes", "external"} {
 		for i := listLen(s.best.Cluster[0].Data, kind) - 1; i >= 0; i-- {
@@ -237,7 +236,7 @@ func (s *shrinker) packets() error {
 				continue
 			}
 			x.Steps[i].Packet = &in
-			if _, err := s.try(x); err != nil {
+			if err := s.try(x); err != nil {
 				return err
 			}
 		}

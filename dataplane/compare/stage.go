@@ -116,17 +116,13 @@ func (w *walk) at(i int) trace.Func {
 	case trace.SendTraceNotify, trace.SendDropNotify, trace.SendDropNotifyInner, trace.SendPolicyVerdictNotify,
 		trace.CtxRedirect, trace.CtxRedirectPeer, trace.IPv4L3, trace.L4ModifyPort:
 		return w.up[i]
+	default:
+		return f
 	}
-	return f
 }
 
 func (w *walk) lastFunc() int {
-	for i := len(w.steps) - 1; i >= 0; i-- {
-		if w.steps[i].Kind == trace.KindEnter {
-			return i
-		}
-	}
-	return -1
+	return w.last(func(s *trace.Step) bool { return s.Kind == trace.KindEnter })
 }
 
 // firstParting is the function in which two traces first differ.
@@ -240,6 +236,7 @@ func (w *walk) findEvent(index int) int {
 			if index--; index < 0 {
 				return i
 			}
+		default: // sends none
 		}
 	}
 	return last

@@ -32,7 +32,7 @@ func (r *Report) summary(b *strings.Builder) {
 	fmt.Fprintf(b, "%s | %s\n%s\n", &r.Left, &r.Right, r.Input)
 	fmt.Fprintf(b, "%s compared in %s on %s, %s: %s\n", count(r.Packets, "packet"), count(r.Worlds, "world"),
 		count(r.Paths, "path"), count(r.Fields, "field"), r.verdict())
-	for _, c := range r.NotCompared {
+	for _, c := range r.gaps() {
 		fmt.Fprintf(b, "not compared: %s, %s: %s\n", c.Field, times(c.Count), c.Why)
 	}
 }
@@ -83,6 +83,9 @@ func (d *Difference) text(b *strings.Builder, n int, left, right string) {
 		fmt.Fprintf(t, "   %s\t%s\t%s\n", f.Field, f.Left, f.Right)
 	}
 	_ = t.Flush() // into memory
+	if d.Where != "" {
+		fmt.Fprintf(b, "   first: %s\n", d.Where)
+	}
 	if d.Repro != nil {
 		fmt.Fprintf(b, "   %s\n", d.reproWords())
 	}

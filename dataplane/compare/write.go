@@ -38,6 +38,9 @@ func (s *Scenario) Write(out io.Writer) error {
 	now := startTime
 	for i := range s.Steps {
 		st := &s.Steps[i]
+		if st.talk != nil {
+			return inputErrorf(s.Name, st.Line, "an answer that no run has filled in cannot be written")
+		}
 		if st.At != now {
 			now = st.At
 			fmt.Fprintf(&b, "at %s\n", durationText(now))

@@ -23,7 +23,6 @@ type wrong struct {
 	*emu.Engine
 	after func(h dataplane.Hook, p *dataplane.Packet, v *dataplane.Verdict, set *maps.Set)
 	caps  dataplane.Caps
-	ring  *trace.Ring // takes the true notifications if the engine has its own
 }
 
 func (w *wrong) Caps() dataplane.Caps { return w.caps }

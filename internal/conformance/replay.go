@@ -72,7 +72,7 @@ func replayScenario(r *Report, w *World, g *Group, s *Scenario, newEngine func()
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	if err := w.load(e, g.Config); err != nil {
+	if err := w.Load(e, g.Config); err != nil {
 		return err
 	}
 	rp := &replayer{w: w, e: e, caps: e.Caps(), ring: trace.NewRing(64), report: r}
@@ -100,7 +100,7 @@ func replayScenario(r *Report, w *World, g *Group, s *Scenario, newEngine func()
 // change writes entries and deletes others, of which some may not be there.
 func (rp *replayer) change(add, del []Entry) error {
 	for _, en := range add {
-		m, err := rp.e.Map(rp.w.mapName(en.Map))
+		m, err := rp.e.Map(rp.w.MapName(en.Map))
 		if err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (rp *replayer) change(add, del []Entry) error {
 		}
 	}
 	for _, en := range del {
-		m, err := rp.e.Map(rp.w.mapName(en.Map))
+		m, err := rp.e.Map(rp.w.MapName(en.Map))
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func (rp *replayer) step(s *Step) error {
 	if err := rp.change(s.Add, s.Del); err != nil {
 		return err
 	}
-	h, device, err := rp.w.hook(s)
+	h, device, err := rp.w.Hook(s)
 	if err != nil {
 		return err
 	}
@@ -153,8 +153,15 @@ func (rp *replayer) step(s *Step) error {
 }
 
 func (rp *replayer) packet(s *Step, device [6]byte) *dataplane.Packet {
+	p := s.Packet(device)
+	p.Events = rp.ring
+	return p
+}
+
+// Packet is the step's input as a device with that MAC hands it to its program.
+func (s *Step) Packet(device [6]byte) *dataplane.Packet {
 	p := &dataplane.Packet{
-		Data: append([]byte(nil), s.In...), Events: rp.ring,
+		Data:    append([]byte(nil), s.In...),
 		Ifindex: s.Ctx.Ifindex, IngressIfindex: s.Ctx.IngressIfindex, Mark: s.Ctx.Mark, TCIndex: s.Ctx.TCIndex, CB: s.Ctx.CB,
 	}
 	if t := s.Ctx.Tunnel; t != nil {
@@ -244,6 +251,13 @@ func (rp *replayer) packetOut(s *Step, p *dataplane.Packet, typeIn uint8) {
 		rp.want("tunnel key", got, want)
 	}
 }
+
+// Frame is the expected frame.
+func (s *Step) Frame() ([]byte, error) { return hex.DecodeString(s.out()) }
+
+// Notification is the expected notification of that index; source line and file of drops
+// are zero.
+func (s *Step) Notification(i int) ([]byte, error) { return hex.DecodeString(s.event(i)) }
 
 // out is the expected frame as hex.
 func (s *Step) out() string {

@@ -152,16 +152,21 @@ func (rp *replayer) gotPolicy(before, after snapshot) []string {
 func (rp *replayer) wantPolicy(s *Step) []string {
 	var l []string
 	for _, u := range s.Policy {
-		k := make([]byte, 8)
-		binary.LittleEndian.PutUint32(k, u.Entry.Identity)
-		binary.BigEndian.PutUint16(k[4:], u.Entry.DPort)
-		k[6] = u.Entry.Proto
-		if u.Entry.Egress {
-			k[7] = 1
-		}
-		l = append(l, policy(u.Endpoint, string(k), u.Packets, u.Bytes))
+		l = append(l, policy(u.Endpoint, string(u.Key()), u.Packets, u.Bytes))
 	}
 	return l
+}
+
+// Key is the key of the entry in its policy map.
+func (u *PolicyUp) Key() []byte {
+	k := make([]byte, 8)
+	binary.LittleEndian.PutUint32(k, u.Entry.Identity)
+	binary.BigEndian.PutUint16(k[4:], u.Entry.DPort)
+	k[6] = u.Entry.Proto
+	if u.Entry.Egress {
+		k[7] = 1
+	}
+	return k
 }
 
 func policy(ep, key string, packets, bytes uint64) string {

@@ -7,8 +7,8 @@ import (
 	"github.com/hooklab/hooklab/maps"
 )
 
-// load loads every hook of the world into the engine, configured as a group says.
-func (w *World) load(e dataplane.Engine, config string) error {
+// Load loads every hook of the world into the engine, configured as a group says.
+func (w *World) Load(e dataplane.Engine, config string) error {
 	base, err := w.config(config)
 	if err != nil {
 		return err
@@ -82,8 +82,8 @@ func (w *World) config(name string) (dataplane.Config, error) {
 	return c, nil
 }
 
-// hook is the hook of a step.
-func (w *World) hook(s *Step) (h dataplane.Hook, device [6]byte, err error) {
+// Hook is the hook of a step.
+func (w *World) Hook(s *Step) (h dataplane.Hook, device [6]byte, err error) {
 	prog, ok := dataplane.ParseProg(s.Hook)
 	if !ok {
 		return h, device, fmt.Errorf("hook %q: no such program", s.Hook)
@@ -103,8 +103,8 @@ func (w *World) hook(s *Step) (h dataplane.Hook, device [6]byte, err error) {
 	return h, device, fmt.Errorf("device %q: not in base.json", s.Dev)
 }
 
-// mapName is a map's name in the engine: policy and calls maps are recorded by pod.
-func (w *World) mapName(recorded string) string {
+// MapName is a map's name in the engine: policy and calls maps are recorded by pod.
+func (w *World) MapName(recorded string) string {
 	for _, ep := range w.Endpoints {
 		switch recorded {
 		case "cilium_policy:" + ep.Name:

@@ -124,8 +124,13 @@ func (r *round) complaint(t *talk) *compare.Input {
 		p = r.w.Party(r.anybody())
 	}
 	kind := oneOf(r.maker, [][2]uint8{
-		{header.ICMPUnreachable, 1}, {header.ICMPUnreachable, 3}, {header.ICMPUnreachable, header.ICMPFragNeeded},
-		{header.ICMPTimeExceeded, 0}, {header.ICMPParamProblem, 0}, {5, 1}, {4, 0},
+		{header.ICMPUnreachable, 1},
+		{header.ICMPUnreachable, 3},
+		{header.ICMPUnreachable, header.ICMPFragNeeded},
+		{header.ICMPTimeExceeded, 0},
+		{header.ICMPParamProblem, 0},
+		{5, 1},
+		{4, 0},
 	})
 	f, known := compare.Complain(t.heard.Frame, p.IP, kind[0], kind[1])
 	if !known {
