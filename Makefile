@@ -31,6 +31,9 @@ golden: ## Rewrite the expected outputs; review the difference like code
 docs: ## Rewrite the tables that docs/CILIUM.md takes from the code
 	HOOKLAB_UPDATE=1 $(GO) test ./dataplane/emu -run 'TestFunctionIndex|TestDifferencesAreListed'
 
+bpf: ## Compile the BPF objects anew (clang 14); they are committed
+	$(GO) generate ./bpf
+
 check: lint test race ## Everything that a change must pass
 
 deps: ## Install what tests and demo need beside Go (apt-get, root)
@@ -39,4 +42,4 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help demo build test race lint fuzz bench golden docs check deps clean
+.PHONY: help demo build test race lint fuzz bench golden docs bpf check deps clean

@@ -175,3 +175,18 @@ func clip(s string, n int) string {
 	}
 	return string(r[:n-1]) + "…"
 }
+
+// OverUnderlay is the way between two points that goes along the underlay: where it
+// enters it and where it leaves it.
+func (g *Graph) OverUnderlay(a, b Point) []Point {
+	var out []Point
+	for _, p := range []Point{a, b} {
+		for i, u := range g.Underlay {
+			if u.Y >= p.Y || i == len(g.Underlay)-1 {
+				out = append(out, Point{p.X, u.Centre().Y})
+				break
+			}
+		}
+	}
+	return out
+}

@@ -56,7 +56,7 @@ func (g *Graph) draw(d svg) {
 			d.put(`<path class="wire" d="M%d %dH%dM%d %dH%d"/>`, margin/2, above.Y+above.H/2, margin, margin/2, u.Y+u.H/2, margin)
 		}
 		d.put(`<g data-id="underlay"><rect class="underlay" x="%d" y="%d" width="%d" height="%d" rx="%d"/>`, u.X, u.Y, u.W, u.H, u.H/2)
-		d.text("label", Point{u.X + u.W/2, u.Y + u.H/2 + 4}, "underlay "+g.Subnet.String(), 60)
+		d.put(`<text class="label" x="%d" y="%d" text-anchor="end">underlay %s</text>`, u.X+u.W-gap, u.Y+u.H/2+4, g.Subnet)
 		d.put("</g>")
 	}
 	for i, n := range g.Nodes {
@@ -68,6 +68,7 @@ func (g *Graph) draw(d svg) {
 			d.put(`<path class="backend" d="M%d %dC%d %d %d %d %d %d"/>`, a.X, a.Y, a.X, (a.Y+b.Y)/2, b.X, (a.Y+b.Y)/2, b.X, b.Y)
 		}
 	}
+	d.put(`<g class="ways"></g>`) // behind what is named, for a page that draws ways
 	for _, n := range g.Nodes {
 		n.draw(d)
 	}

@@ -19,7 +19,8 @@ conntrack entries that are zero are left out; JSON has them.
 Of the other forms, json has everything (docs/trace-json.md), mermaid is a sequence
 diagram, and pcapng is a capture for Wireshark: an interface for each device and two for
 each hook, DEVICE:PROGRAM@entry and @exit, with functions, decisions and verdict as
-comments. Wireshark decodes the outer packets with -d udp.port==8472,vxlan.
+comments. html is one self-contained page to click through, line by line, with the
+packet's bytes. Wireshark decodes the outer packets with -d udp.port==8472,vxlan.
 
 The last line is the verdict: DELIVERED, DROPPED by a decision, LOST without one, TO
 STACK for what leaves the cluster for nobody known, or UNKNOWN. The exit code is 0
@@ -34,6 +35,9 @@ DELIVERED or TO STACK, dropped is DROPPED or LOST.`
 
   # From a node, as JSON
   hooklab trace --from node/cilium-worker --to 10.0.2.158 --udp 53 -o json
+
+  # A page to click through
+  hooklab trace --from pod1-1 --to svc/web --tcp 80 -w web.html
 
   # Every frame at every hook, in Wireshark
   hooklab trace --from pod1-1 --to svc/web --tcp 80 -w web.pcapng

@@ -15,6 +15,7 @@ const (
 	formatText    = "text"
 	formatMermaid = "mermaid"
 	formatPcapng  = "pcapng"
+	formatHTML    = "html"
 )
 
 // traceOutput is where and how trace writes a journey.
@@ -23,15 +24,20 @@ type traceOutput struct{ *fileOutput }
 // traceOutputFlags adds -o and -w to trace.
 func traceOutputFlags(cmd *cobra.Command) traceOutput {
 	return traceOutput{fileOutputFlags(cmd,
-		map[string]string{".json": formatJSON, ".mmd": formatMermaid, ".mermaid": formatMermaid, ".pcapng": formatPcapng},
-		formatText, formatJSON, formatMermaid, formatPcapng)}
+		map[string]string{".json": formatJSON, ".mmd": formatMermaid, ".mermaid": formatMermaid, ".pcapng": formatPcapng, ".html": formatHTML},
+		formatText, formatJSON, formatMermaid, formatPcapng, formatHTML)}
 }
 
 // check refuses to disturb a terminal.
 func (o traceOutput) check(cmd *cobra.Command) error {
 	o.byName(cmd)
-	if _, _, tty := terminal(cmd.OutOrStdout()); tty && o.toStdout() && o.format == formatPcapng {
-		return usagef("-o %s is not for a terminal: give -w FILE, or | wireshark -k -i -", o.format)
+	if _, _, tty := terminal(cmd.OutOrStdout()); tty && o.toStdout() {
+		switch o.format {
+		case formatPcapng:
+			return usagef("-o %s is not for a terminal: give -w FILE, or | wireshark -k -i -", o.format)
+		case formatHTML:
+			return usagef("-o %s is for a browser: give -w FILE", o.format)
+		}
 	}
 	return nil
 }
@@ -50,6 +56,8 @@ func (o traceOutput) print(w io.Writer, js []*journey.Journey, detail string) er
 		return j.WriteMermaid(w)
 	case formatPcapng:
 		return j.WritePcapng(w)
+	case formatHTML:
+		return j.WriteHTML(w)
 	}
 	t := journey.TextOptions{Detail: journey.Detail(detail)}
 	t.Width, t.Colour, _ = terminal(w)

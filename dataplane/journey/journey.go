@@ -1,6 +1,10 @@
 package journey
 
-import "time"
+import (
+	"time"
+
+	"github.com/hooklab/hooklab/cluster"
+)
 
 // Schema names the form of a Journey as JSON. It changes when a field changes its
 // meaning or goes; a new field changes nothing.
@@ -16,6 +20,8 @@ type Journey struct {
 	Assumed  []string  `json:"assumed,omitempty"` // what the cluster's description leaves open
 	Packets  []*Packet `json:"packets"`           // in the order in which they get on their way
 	Verdict  Verdict   `json:"verdict"`
+
+	cluster *cluster.Cluster // that was asked about
 
 	choices int // of kube-proxy: backends that it chose from
 }

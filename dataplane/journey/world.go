@@ -90,6 +90,7 @@ func (w *world) answer(q Question, send func(*world) error) (*Journey, error) {
 	j := &Journey{
 		Schema: Schema, Cluster: settings.Name, Profile: string(settings.Profile), Kernel: settings.Kernel.String(),
 		Question: q, Packets: w.rec.finish(), Assumed: w.rec.assume(), choices: w.rec.choices,
+		cluster: w.cluster,
 	}
 	j.judge(err)
 	return j, nil

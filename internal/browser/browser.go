@@ -112,7 +112,7 @@ func (p *Page) start(chromium string, width, height int) {
 			p.tb.Error(err)
 		}
 		if p.tb.Failed() {
-			p.tb.Logf("chromium: %v: %s", err, strings.TrimSpace(stderr.String()))
+			p.tb.Logf("chromium: %v: %s", err, without(stderr.String(), "dbus/"))
 		}
 	})
 }
@@ -281,4 +281,15 @@ func (p *Page) Requests() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.requests...)
+}
+
+// without leaves out the lines that contain a word.
+func without(text, word string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, word) {
+			out.WriteString(line)
+		}
+	}
+	return strings.TrimSpace(out.String())
 }

@@ -55,6 +55,17 @@ func NetNS(tb testing.TB) *netns.NS {
 // updateEnv is the environment variable that makes Golden write.
 const updateEnv = "HOOKLAB_UPDATE"
 
+// Rewrite writes a file that no test compares, with HOOKLAB_UPDATE=1 only.
+func Rewrite(tb testing.TB, path string, data []byte) {
+	tb.Helper()
+	if os.Getenv(updateEnv) != "1" {
+		return
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // Golden compares got with the file testdata/name of the tested package and
 // reports the difference. With HOOKLAB_UPDATE=1 it writes the file instead.
 func Golden(tb testing.TB, name string, got []byte) {
