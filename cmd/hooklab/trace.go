@@ -9,10 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hooklab/hooklab/cluster"
-	"github.com/hooklab/hooklab/dataplane"
-	"github.com/hooklab/hooklab/dataplane/emu"
 	"github.com/hooklab/hooklab/dataplane/journey"
-	"github.com/hooklab/hooklab/maps"
 )
 
 // Values of --expect.
@@ -24,6 +21,9 @@ const (
 // traceFlags are the flags of trace beside those of its target.
 type traceFlags struct {
 	question journey.Question
+	packet   packetFlags
+	each     bool
+	commit   bool
 	icmp     bool
 	arp      bool
 	tcp, udp uint16
@@ -55,8 +55,12 @@ func newTrace(*app) *cobra.Command {
 		if err := out.check(cmd); err != nil {
 			return err
 		}
-		if len(f.profiles) > 1 && (out.format != formatText || cmd.Flags().Changed("detail")) {
-			return usageError(cmd, errors.New("-o and --detail show one journey: give one profile"))
+		questions, err := f.packet.questions(cmd, f.question)
+		if err != nil {
+			return err
+		}
+		if err := f.checkForm(cmd, out, len(questions)); err != nil {
+			return usageError(cmd, err)
 		}
 		c, err := t.cluster(cmd)
 		if err != nil {
@@ -65,19 +69,15 @@ func newTrace(*app) *cobra.Command {
 		if err := f.checkEnds(c); err != nil {
 			return err
 		}
-		js, err := askProfiles(c, f.profiles, f.question)
+		js, err := f.answer(c, questions)
 		if err != nil {
 			return err
 		}
+		out.parting = len(f.profiles) == 2
 		if err := out.write(cmd, js, f.detail.value); err != nil {
 			return err
 		}
-		for _, j := range js {
-			if err := f.judge(j.Verdict.Outcome); err != nil {
-				return err
-			}
-		}
-		return nil
+		return f.judgeAll(js)
 	}
 	return cmd
 }
@@ -96,6 +96,9 @@ func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 	fl.Uint8Var(&q.TTL, "ttl", 0, "`TTL` of the packet, 1 to 255 (default 64)")
 	fl.BoolVar(&q.DontFragment, "df", false, "set DF even if the packet is too long for the route")
 	fl.IntVar(&q.Size, "size", 0, "`BYTES` of data (default 56 for ICMP, 0 otherwise)")
+	fl.BoolVar(&f.each, "each-backend", false, "one trace for each backend that the service may choose")
+	fl.BoolVar(&f.commit, "commit", false, "let the packets of --pcap meet what those before have changed; else each meets the same maps")
+	f.packet.register(cmd, q, t)
 	fl.Var(&f.detail, "detail", "how much the text tells: "+strings.Join(f.detail.values, ", "))
 	fl.Var(&f.expect, "expect", "exit with 1 unless the packet is: "+strings.Join(f.expect.values, ", "))
 	fl.StringSliceVar(&f.profiles, "profile", nil, "trace as another `PROFILE` would do it; two, separated by a comma, show where they part: "+strings.Join(profileNames(), ", "))
@@ -108,6 +111,7 @@ func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 		})
 	}
 	cmd.MarkFlagsMutuallyExclusive("icmp", "arp", "tcp", "udp")
+	cmd.MarkFlagsMutuallyExclusive("packet", "pcap")
 }
 
 // endNames completes an end of a question.
@@ -143,7 +147,15 @@ func ends(c *cluster.Cluster, services bool) []string {
 // read makes the question of the flags.
 func (f *traceFlags) read(cmd *cobra.Command) error {
 	q, given := &f.question, cmd.Flags().Changed
+	if err := f.packet.read(cmd, q); err != nil {
+		return usageError(cmd, err)
+	}
+	if err := f.readProfiles(); err != nil {
+		return usageError(cmd, err)
+	}
 	switch {
+	case f.packet.given(cmd):
+		return nil // Check is for each packet
 	case given("tcp"):
 		q.Protocol, q.Port = journey.TCP, f.tcp
 	case given("udp"):
@@ -161,33 +173,68 @@ func (f *traceFlags) read(cmd *cobra.Command) error {
 	if given("ttl") && q.TTL == 0 {
 		return usageError(cmd, errors.New("--ttl 0: a packet with TTL 0 is not sent"))
 	}
-	if len(f.profiles) > 2 {
-		return usageError(cmd, fmt.Errorf("--profile %s: at most two", strings.Join(f.profiles, ",")))
-	}
-	for _, p := range f.profiles {
-		if !slices.Contains(profileNames(), p) {
-			return usageError(cmd, fmt.Errorf("--profile %q; allowed: %s", p, strings.Join(profileNames(), ", ")))
-		}
-	}
 	if err := q.Check(); err != nil {
 		return usageError(cmd, err)
 	}
 	return nil
 }
 
-// checkEnds finds both ends in the cluster, or the names that may have been meant.
-func (f *traceFlags) checkEnds(c *cluster.Cluster) error {
-	for _, end := range []string{f.question.From, f.question.To} {
-		err := journey.CheckEnd(c, end)
-		if err == nil {
-			continue
+// readProfiles checks flags that go for any packet.
+func (f *traceFlags) readProfiles() error {
+	if f.commit && f.each {
+		return errors.New("--commit and --each-backend: each backend is tried with the same maps")
+	}
+	if len(f.profiles) > 2 {
+		return fmt.Errorf("--profile %s: at most two", strings.Join(f.profiles, ","))
+	}
+	for _, p := range f.profiles {
+		if !slices.Contains(profileNames(), p) {
+			return fmt.Errorf("--profile %q; allowed: %s", p, strings.Join(profileNames(), ", "))
 		}
-		if near := nearestEnds(end, ends(c, true)); len(near) > 0 && errors.Is(err, cluster.ErrInput) {
-			return usagef("nobody is called %q; did you mean %s?", end, strings.Join(near, " or "))
-		}
-		return exitWith(exitUsage, err)
 	}
 	return nil
+}
+
+// checkForm refuses forms that cannot show as many journeys as were asked for.
+func (f *traceFlags) checkForm(cmd *cobra.Command, out traceOutput, questions int) error {
+	switch several := f.each || questions > 1; {
+	case len(f.profiles) > 1 && (out.format != formatText || cmd.Flags().Changed("detail")):
+		return errors.New("-o and --detail show one journey: give one profile")
+	case len(f.profiles) > 1 && several:
+		return errors.New("--each-backend and several packets of --pcap: give one profile")
+	case several && out.format != formatText && out.format != formatJSON:
+		return fmt.Errorf("-o %s shows one journey; --each-backend and several packets of --pcap need text or json", out.format)
+	}
+	return nil
+}
+
+// checkEnds finds both ends and the hook in the cluster, or the names that may have
+// been meant.
+func (f *traceFlags) checkEnds(c *cluster.Cluster) error {
+	for _, end := range []string{f.question.From, f.question.To} {
+		if end == "" {
+			continue
+		}
+		if err := meant(journey.CheckEnd(c, end), end, ends(c, true)); err != nil {
+			return err
+		}
+	}
+	if f.question.Hook == "" {
+		return nil
+	}
+	_, err := journey.ParseHook(c, f.question.Hook)
+	return meant(err, f.question.Hook, hooks(c))
+}
+
+// meant is an error about a name with those that somebody may have meant.
+func meant(err error, word string, names []string) error {
+	if err == nil {
+		return nil
+	}
+	if near := nearestEnds(word, names); len(near) > 0 && errors.Is(err, cluster.ErrInput) {
+		return usagef("nobody is called %q; did you mean %s?", word, strings.Join(near, " or "))
+	}
+	return exitWith(exitUsage, err)
 }
 
 // nearestEnds are the names that somebody may have meant, at most three of those that
@@ -209,13 +256,19 @@ func nearestEnds(word string, names []string) []string {
 	return near
 }
 
-// ask traces a question with the emulated engine.
-func ask(c *cluster.Cluster, q journey.Question) (*journey.Journey, error) {
-	j, err := journey.Ask(c, func(m *maps.Set) (dataplane.Runner, error) { return emu.New(m), nil }, q)
-	if errors.Is(err, journey.ErrQuestion) {
-		return nil, exitWith(exitUsage, err)
+// judgeAll is the exit code of all journeys: what is not known counts first.
+func (f *traceFlags) judgeAll(js []*journey.Journey) error {
+	var first error
+	for _, j := range js {
+		err := f.judge(j.Verdict.Outcome)
+		if exitCode(err) == exitUnknown {
+			return err
+		}
+		if first == nil {
+			first = err
+		}
 	}
-	return j, err
+	return first
 }
 
 // judge is the exit code of an outcome.

@@ -11,6 +11,12 @@ name of an external host, or an IP address. The packet is an ICMP echo request u
 --tcp, --udp or --arp says otherwise. Every map is as the agents write it for the
 cluster; connections that a running lab has are not taken over.
 
+--packet and --pcap trace given bytes: a packet begins where its source address is at
+home, at the pod --from, or at --hook. --hook from-overlay@NODE, from-container@POD and
+so on begin anywhere, with --mark, --vni and --tunnel-src as the packet has them there.
+With -n later packets meet the connections of those before. The packets of a capture do
+so only with --commit.
+
 In the text, ◉ is a place where tcpdump sees the packet, ◌ one where it does not
 although the packet passes, ▶ a program, ⇒ a tail call, ? a map lookup, ! a written
 entry, ~ a rewrite, + and ± entries that are new or changed, • a decision. Fields of
@@ -42,6 +48,13 @@ DELIVERED or TO STACK, dropped is DROPPED or LOST.`
   # Every frame at every hook, in Wireshark
   hooklab trace --from pod1-1 --to svc/web --tcp 80 -w web.pcapng
   hooklab trace --from pod1-1 --to svc/web --tcp 80 -o pcapng | wireshark -k -i -
+
+  # What a node does with a packet of the tunnel, and with each packet of a capture
+  hooklab trace --hook from-overlay@cilium-worker2 --from pod1-1 --to pod2-1 --tcp 80
+  hooklab trace --pcap web.pcap --detail minimal
+
+  # Every backend that a service may choose, one line each
+  hooklab trace --from pod1-1 --to svc/web --tcp 80 --each-backend --detail minimal
 
   # Where the article and a real Cilium 1.12.8 part
   hooklab trace --from pod1-1 --to pod1-2 --profile article,cilium-1.12

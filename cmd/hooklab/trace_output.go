@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 
@@ -19,11 +20,14 @@ const (
 )
 
 // traceOutput is where and how trace writes a journey.
-type traceOutput struct{ *fileOutput }
+type traceOutput struct {
+	*fileOutput
+	parting bool // show where two journeys part, instead of all
+}
 
 // traceOutputFlags adds -o and -w to trace.
 func traceOutputFlags(cmd *cobra.Command) traceOutput {
-	return traceOutput{fileOutputFlags(cmd,
+	return traceOutput{fileOutput: fileOutputFlags(cmd,
 		map[string]string{".json": formatJSON, ".mmd": formatMermaid, ".mermaid": formatMermaid, ".pcapng": formatPcapng, ".html": formatHTML},
 		formatText, formatJSON, formatMermaid, formatPcapng, formatHTML)}
 }
@@ -42,29 +46,41 @@ func (o traceOutput) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// write writes a journey, or where two of them part.
+// write writes journeys, or where two of them part.
 func (o traceOutput) write(cmd *cobra.Command, js []*journey.Journey, detail string) error {
 	return o.to(cmd, func(w io.Writer) error { return o.print(w, js, detail) })
 }
 
 func (o traceOutput) print(w io.Writer, js []*journey.Journey, detail string) error {
-	j := js[0]
 	switch o.format {
 	case formatJSON:
-		return j.WriteJSON(w)
+		for _, j := range js {
+			if err := j.WriteJSON(w); err != nil {
+				return err
+			}
+		}
+		return nil
 	case formatMermaid:
-		return j.WriteMermaid(w)
+		return js[0].WriteMermaid(w)
 	case formatPcapng:
-		return j.WritePcapng(w)
+		return js[0].WritePcapng(w)
 	case formatHTML:
-		return j.WriteHTML(w)
+		return js[0].WriteHTML(w)
 	}
 	t := journey.TextOptions{Detail: journey.Detail(detail)}
 	t.Width, t.Colour, _ = terminal(w)
-	if len(js) == 2 {
-		return journey.WriteParting(w, j, js[1], t)
+	if o.parting {
+		return journey.WriteParting(w, js[0], js[1], t)
 	}
-	return j.WriteText(w, t)
+	for i, j := range js {
+		if i > 0 && t.Detail != journey.Minimal {
+			fmt.Fprintln(w)
+		}
+		if err := j.WriteText(w, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // terminal is the width of the terminal behind w, 0 if it is none, and whether it

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/hooklab/hooklab/cluster"
-	"github.com/hooklab/hooklab/dataplane/journey"
 )
 
 // profileNames are the profiles that a cluster may have.
@@ -40,25 +39,4 @@ func profileSource(c *cluster.Cluster, profile string) (cluster.Source, error) {
 		docs = append(docs, string(doc))
 	}
 	return cluster.Source{Name: "profile " + profile, Data: []byte(strings.Join(docs, "\n---\n"))}, nil
-}
-
-// askProfiles traces a question in each profile, in the cluster's own without any.
-func askProfiles(c *cluster.Cluster, profiles []string, q journey.Question) ([]*journey.Journey, error) {
-	if len(profiles) == 0 {
-		j, err := ask(c, q)
-		return []*journey.Journey{j}, err
-	}
-	var out []*journey.Journey
-	for _, p := range profiles {
-		other, err := withProfile(c, p)
-		if err != nil {
-			return nil, err
-		}
-		j, err := ask(other, q)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, j)
-	}
-	return out, nil
 }

@@ -74,6 +74,13 @@ func (a *Asker) Ask(q Question) (*Journey, error) {
 	return a.answer(q, func(w *world) error { return q.send(w) })
 }
 
+// Undecided is the journey of a packet that cannot be simulated; why says so.
+func (a *Asker) Undecided(q Question, why string) *Journey {
+	j := newJourney(a.cluster, q)
+	j.Verdict = Verdict{Outcome: Unknown, Text: "what becomes of it", Because: why}
+	return j
+}
+
 // EachBackend answers a question once for each backend that it may be given, in the
 // order of their slots: once only if it meets no service with several.
 func (a *Asker) EachBackend(q Question) ([]*Journey, error) {

@@ -25,27 +25,20 @@ func (f *Frame) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// ParsePacket reads a packet in hex, as tcpdump -x or -xx, xxd -p, hexdump and
+// ParsePacket reads a packet in hex, as tcpdump -xx, tshark -x, xxd, hexdump -C and
 // Wireshark print it: blanks, colons, line breaks and "0x" are left out, and so are
-// offsets at the beginning of lines ("0x0010:") and a text behind two blanks. An IP
-// packet without Ethernet header gets one with addresses of zero. The error is an
-// ErrQuestion.
+// offsets at the beginning of lines and the same as text behind them. An IP packet
+// without Ethernet header gets one with addresses of zero. The error is an ErrQuestion.
 func ParsePacket(s string) (Frame, error) {
 	var digits strings.Builder
 	for line := range strings.Lines(s) {
-		line = strings.TrimSpace(line)
-		if offset, rest, found := strings.Cut(line, ":"); found && len(offset) >= 4 && isOffset(offset) && (rest == "" || rest[0] == ' ' || rest[0] == '\t') {
-			line = strings.TrimSpace(rest)
-			if hexPart, _, found := strings.Cut(line, "  "); found {
-				line = hexPart // the rest is the same as text
-			}
-		}
+		line = dumped(strings.TrimSpace(line))
 		for word := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == ' ' || r == '\t' || r == ':' || r == ',' }) {
 			digits.WriteString(strings.TrimPrefix(strings.TrimPrefix(word, "0x"), "0X"))
 		}
 	}
 	text := digits.String()
-	if i := strings.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF", r) }); i >= 0 {
+	if i := strings.IndexFunc(text, func(r rune) bool { return !isHex(r) }); i >= 0 {
 		return nil, fmt.Errorf("%w: packet: %q at digit %d is no hex digit", ErrQuestion, []rune(text[i:])[0], i+1)
 	}
 	switch {
@@ -63,11 +56,27 @@ func ParsePacket(s string) (Frame, error) {
 	return ethernet(b), nil
 }
 
-// isOffset tells the offset of a hex dump's line.
-func isOffset(s string) bool {
-	s = strings.TrimPrefix(s, "0x")
-	return s != "" && strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF", r) }) < 0
+// dumped is the bytes in a line of a hex dump: without an offset in front, which a
+// colon or two blanks follow, and without the text behind. Other lines are bytes only.
+func dumped(line string) string {
+	i := 0
+	for i < len(line) && (isHex(rune(line[i])) || line[i] == 'x') {
+		i++
+	}
+	rest := line[i:]
+	if i < 4 || !strings.HasPrefix(rest, ": ") && !strings.HasPrefix(rest, ":\t") && !strings.HasPrefix(rest, "  ") {
+		return line
+	}
+	rest = strings.TrimSpace(rest[1:])
+	if left, found := strings.CutSuffix(rest, "|"); found {
+		left, _, _ = strings.Cut(left, "|")
+		return left
+	}
+	left, _, _ := strings.Cut(rest, "  ")
+	return left
 }
+
+func isHex(r rune) bool { return strings.ContainsRune("0123456789abcdefABCDEF", r) }
 
 // ethernet puts an Ethernet header before a bare IPv4 packet: one whose header says
 // that it is as long as the bytes and has the right checksum. As an Ethernet frame
@@ -112,9 +121,13 @@ func place(c *cluster.Cluster, s *sim.Sim, frame []byte) (entrance, error) {
 	return placeOf(c, s, src)
 }
 
+// ErrPlace is wrapped when it cannot be told where a frame begins its way. It is an
+// ErrQuestion.
+var ErrPlace = fmt.Errorf("%w: nowhere to begin", ErrQuestion)
+
 // unplaced is the error for a frame that nobody here sends.
 func unplaced(why string) error {
-	return fmt.Errorf("%w: %s: say with a pod or a hook where the packet begins", ErrQuestion, why)
+	return fmt.Errorf("%w: %s; --from or --hook says where the packet begins", ErrPlace, why)
 }
 
 // placeOf finds where the packets of an address begin their way.

@@ -44,7 +44,8 @@ type Question struct {
 
 	// Packet is a frame instead of To and Protocol. Without Hook it begins at From, a
 	// pod, or where its source address is at home.
-	Packet Frame `json:"packet,omitempty"`
+	Packet Frame  `json:"packet,omitempty"`
+	Origin string `json:"origin,omitempty"` // of Packet, in words: "packet 3 of web.pcap"
 	// Hook is where the packet begins: "from-overlay@worker2", see ParseHook. It has
 	// then what these fields say beside its bytes, else what is usual there.
 	Hook   string  `json:"hook,omitempty"`
@@ -155,7 +156,11 @@ func (q *Question) String() string {
 // text is the packet in words.
 func (q *Question) text() string {
 	if q.Packet != nil {
-		return fmt.Sprintf("packet of %d bytes, %s", len(q.Packet), brief(q.Packet))
+		what := q.Origin
+		if what == "" {
+			what = "packet"
+		}
+		return fmt.Sprintf("%s, %d bytes, %s", what, len(q.Packet), brief(q.Packet))
 	}
 	s := strings.ToUpper(string(q.protocol()))
 	switch {

@@ -14,7 +14,11 @@ func (j *Journey) WriteText(w io.Writer, o TextOptions) error {
 	p := newPage(w, o)
 	switch o.Detail {
 	case Minimal:
-		p.put(plain, string(j.Verdict.Outcome)+" "+strings.Join(j.Verdict.Path, " → "))
+		if len(j.Verdict.Path) == 0 {
+			p.put(plain, string(j.Verdict.Outcome)+", because "+j.Verdict.Because)
+		} else {
+			p.put(plain, string(j.Verdict.Outcome)+" "+strings.Join(j.Verdict.Path, " → "))
+		}
 		return p.w.Flush()
 	case Summary:
 		j.head(p)

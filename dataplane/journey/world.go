@@ -86,14 +86,19 @@ func (w *world) answer(q Question, send func(*world) error) (*Journey, error) {
 	if err != nil && !errors.Is(err, sim.ErrBusy) && !errors.Is(err, sim.ErrEngine) {
 		return nil, fmt.Errorf("simulate: %w", err)
 	}
-	settings := w.cluster.Settings()
-	j := &Journey{
-		Schema: Schema, Cluster: settings.Name, Profile: string(settings.Profile), Kernel: settings.Kernel.String(),
-		Question: q, Packets: w.rec.finish(), Assumed: w.rec.assume(), choices: w.rec.choices,
-		cluster: w.cluster,
-	}
+	j := newJourney(w.cluster, q)
+	j.Packets, j.choices = w.rec.finish(), w.rec.choices
+	j.Assumed = w.rec.assume()
 	j.judge(err)
 	return j, nil
+}
+
+// newJourney is a journey without packets.
+func newJourney(c *cluster.Cluster, q Question) *Journey {
+	s := c.Settings()
+	return &Journey{
+		Schema: Schema, Cluster: s.Name, Profile: string(s.Profile), Kernel: s.Kernel.String(), Question: q, Packets: []*Packet{}, cluster: c,
+	}
 }
 
 // inject puts a frame in, several times a second apart.
