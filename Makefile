@@ -2,7 +2,7 @@
 GO ?= go
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps build ## Bring the article's cluster up, send packets, take it down (root)
 	examples/01-article/demo.sh bin/hooklab
@@ -25,6 +25,10 @@ fuzz: ## Fuzz all parsers and engines, FUZZTIME seconds altogether (180)
 bench: ## Run all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+bench-lab: build ## Measure labs beside the kernel and Open vSwitch, write docs/BENCHMARKS.md (root, iperf3, openvswitch-switch; 12 minutes)
+	$(GO) build -trimpath -o bin/benchlab ./internal/benchlab
+	bin/benchlab -hooklab bin/hooklab -o docs/BENCHMARKS.md
+
 golden: ## Rewrite the expected outputs; review the difference like code
 	HOOKLAB_UPDATE=1 $(GO) test ./...
 
@@ -42,4 +46,4 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help demo build test race lint fuzz bench golden docs bpf check deps clean
+.PHONY: help demo build test race lint fuzz bench bench-lab golden docs bpf check deps clean

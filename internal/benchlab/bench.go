@@ -18,7 +18,6 @@ type subject struct {
 	client, server *netns.NS
 	addr           string      // of the server, for the client
 	forwarders     []*exec.Cmd // processes that move the frames
-	pids           []int       // the same, if others have started them
 	iperf          bool        // its iperf3 server runs
 }
 
@@ -84,8 +83,10 @@ func (b *bench) space() (*netns.NS, error) {
 	}
 	b.later(ns.Close)
 	for _, set := range []struct{ name, value string }{
-		{"net/ipv6/conf/all/disable_ipv6", "1"}, {"net/ipv6/conf/default/disable_ipv6", "1"},
-		{"net/ipv4/conf/all/rp_filter", "0"}, {"net/ipv4/conf/default/rp_filter", "0"},
+		{"net/ipv6/conf/all/disable_ipv6", "1"},
+		{"net/ipv6/conf/default/disable_ipv6", "1"},
+		{"net/ipv4/conf/all/rp_filter", "0"},
+		{"net/ipv4/conf/default/rp_filter", "0"},
 	} {
 		if err := ns.SetSysctl(set.name, set.value); err != nil {
 			return nil, err

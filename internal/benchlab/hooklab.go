@@ -102,7 +102,7 @@ func address(ns *netns.NS) (string, error) {
 type startup struct {
 	nodes, pods int
 	up, down    []time.Duration
-	rss, empty  []int // bytes of the lab's process, with pods and with none
+	rss         []int // bytes of the lab's process
 }
 
 // measureStartup brings labs of several sizes up and down.
