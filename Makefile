@@ -2,7 +2,7 @@
 GO ?= go
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps build ## Bring the article's cluster up, send packets, take it down (root)
 	examples/01-article/demo.sh bin/hooklab
@@ -22,12 +22,11 @@ lint: ## Check style, import arrows and go.mod
 fuzz: ## Fuzz all parsers and engines, FUZZTIME seconds altogether (180)
 	.ci/fuzz
 
+prove-vm: ## Run 100,000 random programs in the virtual machine and in the kernel (root)
+	HOOKLAB_PROGRAMS=100000 $(GO) test ./dataplane/bytecode -run TestPrivilegedRandomPrograms -v -timeout 60m
+
 bench: ## Run all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-
-bench-lab: build ## Measure labs beside the kernel and Open vSwitch, write docs/BENCHMARKS.md (root, iperf3, openvswitch-switch; 12 minutes)
-	$(GO) build -trimpath -o bin/benchlab ./internal/benchlab
-	bin/benchlab -hooklab bin/hooklab -o docs/BENCHMARKS.md
 
 golden: ## Rewrite the expected outputs; review the difference like code
 	HOOKLAB_UPDATE=1 $(GO) test ./...
@@ -46,4 +45,4 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help demo build test race lint fuzz bench bench-lab golden docs bpf check deps clean
+.PHONY: help demo build test race lint fuzz prove-vm bench golden docs bpf check deps clean

@@ -44,6 +44,8 @@ type metadata struct {
 	classID  uint16
 	priority uint32
 	tstamp   uint64
+	network  int    // offset of the network header
+	wireLen  uint32 // of the frame as it came
 }
 
 // protocolOf is skb->protocol as eth_type_trans sets it, as the two bytes stand in memory.
@@ -62,8 +64,10 @@ func protocolOf(p *dataplane.Packet) uint16 {
 func (m *machine) field(off uint32) (uint32, bool) {
 	p := m.p
 	switch off {
-	case ctxLen, ctxWireLen:
+	case ctxLen:
 		return uint32(len(p.Data)), true
+	case ctxWireLen:
+		return m.meta.wireLen, true
 	case ctxPktType:
 		return uint32(p.PktType), true
 	case ctxMark:

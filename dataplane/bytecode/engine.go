@@ -3,6 +3,8 @@ package bytecode
 import (
 	"fmt"
 
+	"github.com/cilium/ebpf/asm"
+
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/object"
@@ -22,6 +24,8 @@ type Engine struct {
 	loaded   map[objectKey]*loaded
 	shared   map[string]uint32 // regions of the maps that all objects of the node share, by name
 	coverage bool
+
+	assembled map[*asm.Instruction]*assembly // by first instruction
 }
 
 // hookKey is a dataplane.Hook in one word, which a map finds faster than a struct.
@@ -53,6 +57,7 @@ func (e *Engine) hook(h dataplane.Hook) *program {
 func New(m *maps.Set, b *object.Bundle) *Engine {
 	e := &Engine{
 		maps: m, bundle: b, machine: newMachine(), hooks: map[hookKey]*program{}, loaded: map[objectKey]*loaded{}, shared: map[string]uint32{},
+		assembled: map[*asm.Instruction]*assembly{},
 	}
 	m.SetProgNames(e.progName)
 	return e

@@ -83,7 +83,7 @@ func (m *machine) csumDiff(from, fromSize, to, toSize, seed uint64) uint64 {
 	case f != nil:
 		return csum32To16(^csumPartial(f, ^s))
 	}
-	return uint64(s)
+	return csum32To16(s)
 }
 
 // csumField is the checksum field at an offset of the frame, or nil.

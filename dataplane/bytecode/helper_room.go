@@ -37,7 +37,7 @@ func (m *machine) changeTail(ctx, size, flags, _, _ uint64) uint64 {
 		return 0
 	}
 	p := m.p
-	n, least := int(uint32(size)), header.EthernetSize
+	n, least := int(uint32(size)), m.meta.network
 	if p.Csum.Partial {
 		least = int(p.Csum.Start) + int(p.Csum.Off) + 2
 	}
@@ -62,6 +62,7 @@ func (m *machine) changeHead(ctx, room, flags, _, _ uint64) uint64 {
 		return errEINVAL
 	}
 	m.resize(0, n)
+	m.meta.network += n
 	return 0
 }
 
@@ -93,7 +94,7 @@ func (m *machine) adjustRoom(ctx, diff, mode, flags, _ uint64) uint64 {
 	default:
 		return errENOTSUPP
 	}
-	at := header.EthernetSize
+	at := m.meta.network
 	switch mode {
 	case roomNet:
 		at += base
@@ -101,7 +102,7 @@ func (m *machine) adjustRoom(ctx, diff, mode, flags, _ uint64) uint64 {
 	default:
 		return errENOTSUPP
 	}
-	have := len(m.p.Data) - header.EthernetSize
+	have := len(m.p.Data) - m.meta.network
 	if n < 0 && (-n >= have || have+n < base) || n > 0 && len(m.p.Data)+n > maxFrame || at > len(m.p.Data) {
 		return errENOTSUPP
 	}

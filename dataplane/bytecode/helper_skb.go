@@ -72,7 +72,7 @@ func (m *machine) loadBytesRelative(ctx, off, toAddr, n, start uint64) uint64 {
 	}
 	base := 0
 	if start == 1 {
-		base = header.EthernetSize
+		base = m.meta.network
 	}
 	if uint32(off) > 0xffff || start > 1 {
 		clear(to)

@@ -3,6 +3,8 @@ package bytecode
 import (
 	"fmt"
 
+	"github.com/cilium/ebpf/asm"
+
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/object"
 	"github.com/hooklab/hooklab/dataplane/trace"
@@ -96,7 +98,7 @@ func (e *Engine) fill(key objectKey, l *loaded, inst *object.Instance) error {
 	}
 	for i := range inst.Programs {
 		p := &inst.Programs[i]
-		a, err := assemble(p.Instructions)
+		a, err := e.assemble(p.Instructions)
 		if err != nil {
 			return fmt.Errorf("%s: section %q: %w", inst.Object.Name, p.Section, err)
 		}
@@ -125,6 +127,18 @@ func (e *Engine) fill(key objectKey, l *loaded, inst *object.Instance) error {
 		l.slots = append(l.slots, slot{o.calls, p.Tail.Slot, e.machine.addTail(prog)})
 	}
 	return nil
+}
+
+// assemble is the function of that name, once for instructions that instances share.
+func (e *Engine) assemble(insns asm.Instructions) (*assembly, error) {
+	if a := e.assembled[&insns[0]]; a != nil {
+		return a, nil
+	}
+	a, err := assemble(insns)
+	if err == nil {
+		e.assembled[&insns[0]] = a
+	}
+	return a, err
 }
 
 // region is the number of the region that stands for a map of an instance.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/code"
+	"github.com/hooklab/hooklab/dataplane/header"
 	"github.com/hooklab/hooklab/dataplane/trace"
 	"github.com/hooklab/hooklab/maps"
 )
@@ -88,7 +89,7 @@ func newMachine() *machine {
 // reset begins a run.
 func (m *machine) reset(p *dataplane.Packet, env *dataplane.Env) {
 	m.p, m.env = p, env
-	m.meta = metadata{protocol: protocolOf(p)}
+	m.meta = metadata{protocol: protocolOf(p), network: header.EthernetSize, wireLen: uint32(len(p.Data))}
 	m.verdict, m.fault, m.reserved = dataplane.Verdict{}, nil, 0
 	m.depth, m.steps, m.tailLeft = 0, maxSteps, maxTailCalls
 	clear(m.stack[:m.used])

@@ -179,11 +179,11 @@ func (m *machine) storeAt(addr, n, v uint64) {
 // loadPacket is BPF_LD | BPF_ABS: big-endian, from the frame's start, or from the link or
 // network header for cBPF's negative offsets (linux/filter.h SKF_LL_OFF, SKF_NET_OFF).
 func (m *machine) loadPacket(off int64, n int) (uint64, bool) {
-	const netOff, llOff, ethernet = -0x100000, -0x200000, 14
+	const netOff, llOff = -0x100000, -0x200000
 	switch {
 	case off >= 0:
 	case off >= netOff:
-		off += -netOff + ethernet
+		off += -netOff + int64(m.meta.network)
 	case off >= llOff:
 		off += -llOff
 	default:
