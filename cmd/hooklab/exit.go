@@ -10,7 +10,9 @@ import (
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/bytecode"
 	"github.com/hooklab/hooklab/dataplane/compare"
+	"github.com/hooklab/hooklab/dataplane/object"
 	"github.com/hooklab/hooklab/netns"
 	"github.com/hooklab/hooklab/netns/lab"
 )
@@ -66,6 +68,8 @@ func exitCode(err error) int {
 	}{
 		{cluster.ErrInput, exitUsage},
 		{compare.ErrInput, exitUsage},
+		{object.ErrObject, exitUsage},
+		{bytecode.ErrProgram, exitUsage},
 		{lab.ErrNoLab, exitUsage},
 		{netns.ErrPermission, exitCannot},
 		{netns.ErrNotSupported, exitCannot},

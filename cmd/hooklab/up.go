@@ -14,24 +14,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hooklab/hooklab/cluster"
-	"github.com/hooklab/hooklab/dataplane"
-	"github.com/hooklab/hooklab/dataplane/emu"
-	"github.com/hooklab/hooklab/maps"
+	"github.com/hooklab/hooklab/dataplane/bytecode"
 	"github.com/hooklab/hooklab/netns/lab"
 )
-
-// labEngines are the engines that a lab's nodes can have.
-func labEngines() map[string]lab.Engine {
-	return map[string]lab.Engine{
-		"emulated": func(m *maps.Set) (dataplane.Runner, error) { return emu.New(m), nil },
-	}
-}
 
 // upFlags are the flags of up.
 type upFlags struct {
 	files  []string
 	name   string
 	engine string
+	object objects
 	wire   string
 	under  string
 	detach bool
@@ -57,6 +49,9 @@ the datapath alone. With --wire veth it is a real device of the node's namespace
 'hooklab exec node/worker -- tcpdump -i lxc...' shows a pod's traffic; the node's own
 stack never sees it.
 
+The engine bytecode runs BPF objects, hooklab's own or those of --object, without any
+right to load them into the kernel.
+
 It needs root, and /dev/net/tun for --wire tap.`,
 		Example: `  # The cluster of ./cluster.yaml, until ^C
   sudo hooklab up
@@ -74,12 +69,13 @@ It needs root, and /dev/net/tun for --wire tap.`,
 	var f upFlags
 	fileFlag(cmd, &f.files)
 	cmd.Flags().StringVar(&f.name, "name", "", "`NAME` of the lab (default the one in the description)")
-	cmd.Flags().StringVar(&f.engine, "engine", lab.DefaultEngine, "`ENGINE` that runs the datapath: emulated")
+	cmd.Flags().StringVar(&f.engine, "engine", lab.DefaultEngine, "`ENGINE` that runs the datapath: emulated (in Go), bytecode (BPF objects in a virtual machine)")
+	f.object.register(cmd)
 	cmd.Flags().StringVar(&f.wire, "wire", "", "`WIRE` to each pod: tap (fast), veth (with an lxc device on the node to look at) (default tap if allowed)")
 	cmd.Flags().StringVar(&f.under, "underlay", "", "`KIND` of the way between nodes: tap, socket (default tap if the kernel can)")
 	cmd.Flags().BoolVarP(&f.detach, "detach", "d", false, "go to the background when the lab is up")
 	complete(cmd, "name")
-	complete(cmd, "engine", lab.DefaultEngine)
+	complete(cmd, "engine", engineEmulated, bytecode.Name)
 	complete(cmd, "wire", "tap", "veth")
 	complete(cmd, "underlay", "tap", "socket")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -89,6 +85,9 @@ It needs root, and /dev/net/tun for --wire tap.`,
 		cmd.SetIn(io.TeeReader(cmd.InOrStdin(), &input))
 		c, err := described(cmd, f.files)
 		if err != nil {
+			return err
+		}
+		if err := f.object.check(cmd, f.engine); err != nil {
 			return err
 		}
 		if f.detach && !lab.Detached() {
@@ -105,7 +104,7 @@ func (a *app) up(ctx context.Context, cmd *cobra.Command, c *cluster.Cluster, f 
 	detached := lab.Detached()
 	l, err := lab.Up(ctx, lab.Options{
 		Cluster: c, Sources: sourceNames(f.files), Name: f.name,
-		Engine: f.engine, Engines: labEngines(), Wire: f.wire, Underlay: f.under, Version: buildVersion().Version, Log: a.log,
+		Engine: f.engine, Engines: f.object.runners(), Wire: f.wire, Underlay: f.under, Version: buildVersion().Version, Log: a.log,
 	})
 	switch {
 	case errors.Is(err, lab.ErrRunning):

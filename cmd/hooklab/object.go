@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hooklab/hooklab/bpf"
+	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/bytecode"
+	"github.com/hooklab/hooklab/dataplane/emu"
+	"github.com/hooklab/hooklab/dataplane/object"
+	"github.com/hooklab/hooklab/maps"
+)
+
+// objects are the BPF objects that an engine runs: hooklab's own, or those of a directory.
+type objects struct {
+	dir string // "" is hooklab's own
+}
+
+// register adds the flag --object.
+func (o *objects) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.dir, "object", "", "`DIR` with bpf_lxc.o, bpf_host.o and bpf_overlay.o to run instead of hooklab's own")
+	if err := cmd.MarkFlagDirname("object"); err != nil {
+		panic(err) // the line above defines it
+	}
+}
+
+// bundle reads the objects.
+func (o *objects) bundle() (*object.Bundle, error) {
+	if o.dir == "" {
+		return object.NewBundle(bpf.LXC(), bpf.Host(), bpf.Overlay())
+	}
+	var files [3][]byte
+	for k := range files {
+		name := filepath.Join(o.dir, object.Kind(k).String()+".o")
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, usagef("--object: %w", err)
+		}
+		files[k] = b
+	}
+	b, err := object.NewBundle(files[object.LXC], files[object.Host], files[object.Overlay])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.dir, err)
+	}
+	return b, nil
+}
+
+// runners are the engines that run in this process, by name.
+func (o *objects) runners() map[string]func(*maps.Set) (dataplane.Runner, error) {
+	var b *object.Bundle // read once, by the first node
+	return map[string]func(*maps.Set) (dataplane.Runner, error){
+		engineEmulated: func(m *maps.Set) (dataplane.Runner, error) { return emu.New(m), nil },
+		bytecode.Name: func(m *maps.Set) (dataplane.Runner, error) {
+			if b == nil {
+				var err error
+				if b, err = o.bundle(); err != nil {
+					return nil, err
+				}
+			}
+			return bytecode.New(m, b), nil
+		},
+	}
+}
+
+// check refuses objects for an engine that runs none, and reads them, so that what is wrong is said before anything is
+// made.
+func (o *objects) check(cmd *cobra.Command, engine string) error {
+	if engine == engineEmulated {
+		if cmd.Flags().Changed("object") {
+			return usageError(cmd, fmt.Errorf("--object: engine %s runs no objects; --engine %s does", engine, bytecode.Name))
+		}
+		return nil
+	}
+	_, err := o.bundle()
+	return err
+}
