@@ -30,6 +30,8 @@ type traceFlags struct {
 	detail   oneOf
 	expect   oneOf
 	profiles []string
+
+	interactive bool
 }
 
 // newTrace makes the command trace.
@@ -69,6 +71,9 @@ func newTrace(*app) *cobra.Command {
 		if err := f.checkEnds(c); err != nil {
 			return err
 		}
+		if f.interactive {
+			return f.step(cmd, c, questions)
+		}
 		js, err := f.answer(c, questions)
 		if err != nil {
 			return err
@@ -99,6 +104,7 @@ func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 	fl.BoolVar(&f.each, "each-backend", false, "one trace for each backend that the service may choose")
 	fl.BoolVar(&f.commit, "commit", false, "let the packets of --pcap meet what those before have changed; else each meets the same maps")
 	f.packet.register(cmd, q, t)
+	fl.BoolVarP(&f.interactive, "interactive", "i", false, "go through it step by step, with commands from standard input; help lists them")
 	fl.Var(&f.detail, "detail", "how much the text tells: "+strings.Join(f.detail.values, ", "))
 	fl.Var(&f.expect, "expect", "exit with 1 unless the packet is: "+strings.Join(f.expect.values, ", "))
 	fl.StringSliceVar(&f.profiles, "profile", nil, "trace as another `PROFILE` would do it; two, separated by a comma, show where they part: "+strings.Join(profileNames(), ", "))

@@ -56,6 +56,10 @@ DELIVERED or TO STACK, dropped is DROPPED or LOST.`
   # Every backend that a service may choose, one line each
   hooklab trace --from pod1-1 --to svc/web --tcp 80 --each-backend --detail minimal
 
+  # Step by step, with changes to maps; the same from a script
+  hooklab trace --from pod1-1 --to pod1-2 -i
+  printf 'run cilium_lxc\nback\ndel cilium_lxc 10.0.1.79:0\nrun\n' | hooklab trace --from pod1-1 --to pod1-2 -i
+
   # Where the article and a real Cilium 1.12.8 part
   hooklab trace --from pod1-1 --to pod1-2 --profile article,cilium-1.12
 

@@ -83,10 +83,10 @@ func (o traceOutput) print(w io.Writer, js []*journey.Journey, detail string) er
 	return nil
 }
 
-// terminal is the width of the terminal behind w, 0 if it is none, and whether it
+// terminal is the width of the terminal behind a stream, 0 if it is none, and whether it
 // wants colour (NO_COLOR, TERM=dumb).
-func terminal(w io.Writer) (width int, colour, tty bool) {
-	f, ok := w.(*os.File)
+func terminal(stream any) (width int, colour, tty bool) {
+	f, ok := stream.(*os.File)
 	if !ok {
 		return 0, false, false
 	}

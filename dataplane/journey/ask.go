@@ -57,21 +57,29 @@ func (a *Asker) Close() error {
 // the cluster does not have are cluster.ErrInput or ErrQuestion; another error says
 // that an engine failed.
 func (a *Asker) Ask(q Question) (*Journey, error) {
+	if err := a.check(&q); err != nil {
+		return nil, err
+	}
+	return a.answer(q, func(w *world) error { return q.send(w) })
+}
+
+// check fills in a question's protocol and says what is wrong with it.
+func (a *Asker) check(q *Question) error {
 	if q.Packet == nil {
 		q.Protocol = q.protocol()
 	}
 	if err := q.Check(); err != nil {
-		return nil, err
+		return err
 	}
 	for _, end := range []string{q.From, q.To} {
 		if end == "" {
 			continue
 		}
 		if err := CheckEnd(a.cluster, end); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return a.answer(q, func(w *world) error { return q.send(w) })
+	return nil
 }
 
 // Undecided is the journey of a packet that cannot be simulated; why says so.

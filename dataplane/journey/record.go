@@ -43,10 +43,12 @@ type recorder struct {
 	frames  map[uint64]*Packet // by Event.Frame
 	place   map[*Packet]string // where it was last
 	run     *running
+	pause   func(*Moment) // nil: nobody steps
+	live    *liveRun
 }
 
 func newRecorder(w *world) *recorder {
-	return &recorder{cluster: w.cluster, nodes: w.nodes, all: map[uint64]*Packet{}, frames: map[uint64]*Packet{}, place: map[*Packet]string{}}
+	return &recorder{pause: w.pause, cluster: w.cluster, nodes: w.nodes, all: map[uint64]*Packet{}, frames: map[uint64]*Packet{}, place: map[*Packet]string{}}
 }
 
 // ended is the end of one of a packet's frames.
@@ -69,6 +71,7 @@ func (r *recorder) see(e *sim.Event) {
 		r.packets = append(r.packets, p)
 	}
 	where := e.Place.String()
+	seen := len(p.Steps)
 	switch e.Kind {
 	case sim.Sent:
 		p.add(e, StepSent, "sends "+p.Summary)
@@ -95,6 +98,9 @@ func (r *recorder) see(e *sim.Event) {
 		r.stack(p, e)
 	}
 	r.place[p] = where
+	if r.pause != nil {
+		r.pauseAfter(p, p.Steps[seen:])
+	}
 }
 
 // packet is the packet that an event is about.
@@ -173,6 +179,9 @@ func (r *recorder) nodeStep(p *Packet, e *sim.Event) {
 		r.tap(p, e, "Out")
 	case node.EventBefore:
 		r.run = n.begin(step)
+		if r.pause != nil {
+			r.pauseBefore(p, e, n)
+		}
 	case node.EventAfter:
 		run := n.end(r.run, step)
 		p.add(e, StepHook, run.Program+" at "+run.Direction+" of "+e.Device).Run = run

@@ -172,14 +172,17 @@ func (l *Line) write(p *page) {
 	indent := runIndent + 2*l.Depth
 	switch l.Kind {
 	case LineCall:
-		name := l.Func
-		if l.Result != "" {
-			name += " = " + l.Result
-		}
-		if l.Func == "" {
-			name = l.Note
-		}
-		p.columns(indent, name, l.File)
+		p.columns(indent, l.text(), l.File)
+	case LineTailCall:
+		p.line(yellow, stepIndent+2, 4, l.text())
+	case LineLookup, LineUpdate, LineRewrite:
+		p.line(plain, indent, 4, l.text())
+	}
+}
+
+// text is the line without its place and file.
+func (l *Line) text() string {
+	switch l.Kind {
 	case LineTailCall:
 		s := fmt.Sprintf("⇒ tail call %d of %s", *l.Slot, l.Map)
 		if l.Note != "" {
@@ -188,7 +191,7 @@ func (l *Line) write(p *page) {
 		if !*l.Hit {
 			s += ": missed"
 		}
-		p.line(yellow, stepIndent+2, 4, s)
+		return s
 	case LineLookup:
 		answer := "miss"
 		if *l.Hit {
@@ -197,12 +200,20 @@ func (l *Line) write(p *page) {
 				answer = l.Note + ": " + answer
 			}
 		}
-		p.line(plain, indent, 4, fmt.Sprintf("? %s %s → %s", l.Map, l.Key, answer))
+		return fmt.Sprintf("? %s %s → %s", l.Map, l.Key, answer)
 	case LineUpdate:
-		p.line(plain, indent, 4, fmt.Sprintf("! %s %s", l.Map, l.Key))
+		return fmt.Sprintf("! %s %s", l.Map, l.Key)
 	case LineRewrite:
-		p.line(plain, indent, 4, "~ "+changesText(l.Changes))
+		return "~ " + changesText(l.Changes)
+	case LineCall:
 	}
+	switch {
+	case l.Func == "":
+		return l.Note
+	case l.Result != "":
+		return l.Func + " = " + l.Result
+	}
+	return l.Func
 }
 
 // compact leaves the zero fields out of a conntrack entry.
@@ -276,7 +287,9 @@ func (j *Journey) conclude(p *page, decisions bool) {
 	p.put(c, v.line())
 }
 
-// line is the verdict in one line.
+// String is the verdict in one line.
+func (v *Verdict) String() string { return v.line() }
+
 func (v *Verdict) line() string {
 	return fmt.Sprintf("VERDICT %s %s, because %s", v.Outcome, v.Text, v.Because)
 }

@@ -21,13 +21,24 @@ type world struct {
 	made    *maps.Set            // of the engine that was made last
 	rec     *recorder            // of the question that is being answered
 	backend int                  // that it wants; 0: by chance
+	pause   func(*Moment)        // of those who step; nil: nobody does
 }
 
 func newWorld(c *cluster.Cluster, engine Engine) (*world, error) {
-	w := &world{cluster: c, nodes: map[string]*nodeView{}}
+	return newSteppedWorld(c, engine, nil)
+}
+
+// newSteppedWorld is newWorld with somebody who wants to see every moment.
+func newSteppedWorld(c *cluster.Cluster, engine Engine, pause func(*Moment)) (*world, error) {
+	w := &world{cluster: c, nodes: map[string]*nodeView{}, pause: pause}
 	w.rec = newRecorder(w)
 	settings := c.Settings()
+	var onTrace func()
+	if pause != nil {
+		onTrace = func() { w.rec.pauseInside() }
+	}
 	s, err := sim.New(c, sim.Options{
+		OnTrace: onTrace,
 		Engine: func(m *maps.Set) (dataplane.Runner, error) {
 			w.made = m
 			return engine(m)

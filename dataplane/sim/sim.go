@@ -42,6 +42,9 @@ type Options struct {
 	// TraceSteps makes the programs record their functions, at most so many for one
 	// run: an observer finds them in Node.Packet.Trace of a node.EventAfter.
 	TraceSteps int
+	// OnTrace is called after each step that a program records, if TraceSteps is not 0.
+	// Like the observer it must not call the Sim.
+	OnTrace func()
 	// Notifications makes the programs' notifications events of kind Notified, at most
 	// so many for one run.
 	Notifications int
@@ -120,6 +123,7 @@ func New(c *cluster.Cluster, o Options) (*Sim, error) {
 	s.rand = s.chance("sockets")
 	if o.TraceSteps > 0 {
 		s.trace = trace.NewBuffer(o.TraceSteps)
+		s.trace.OnStep(o.OnTrace)
 	}
 	if o.Notifications > 0 {
 		s.ring = trace.NewRing(o.Notifications)

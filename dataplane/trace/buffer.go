@@ -54,6 +54,8 @@ type Buffer struct {
 	mark  *uint32
 	head  [watched]byte // its bytes as last seen
 	was   uint32        // its mark as last seen
+
+	onStep func()
 }
 
 // NewBuffer makes a buffer for n steps; what comes after them is counted as lost.
@@ -66,6 +68,10 @@ func (b *Buffer) Reset() {
 	b.steps, b.bytes, b.depth, b.lost = b.steps[:0], b.bytes[:0], 0, 0
 	b.frame, b.mark = nil, nil
 }
+
+// OnStep makes the buffer call f whenever it has recorded a step; nil ends that. The
+// program waits meanwhile, so that f may look at it, and at what it has done so far.
+func (b *Buffer) OnStep(f func()) { b.onStep = f }
 
 // Watch makes the buffer record what changes in a packet and its mark. Both are
 // borrowed until the next Watch or Reset.
@@ -185,4 +191,7 @@ func (b *Buffer) add(s Step) {
 		return
 	}
 	b.steps = append(b.steps, s)
+	if b.onStep != nil {
+		b.onStep()
+	}
 }
