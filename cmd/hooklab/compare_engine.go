@@ -1,33 +1,76 @@
 package main
 
 import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/hooklab/hooklab/bpf"
 	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/bytecode"
 	"github.com/hooklab/hooklab/dataplane/compare"
 	"github.com/hooklab/hooklab/dataplane/emu"
+	"github.com/hooklab/hooklab/dataplane/object"
 	"github.com/hooklab/hooklab/maps"
 )
 
-// Names of engines.
-const (
-	engineEmulated = "emulated"
-)
+// engineEmulated is the name of the emulated engine.
+const engineEmulated = "emulated"
 
 // engineHelp tells the engines apart.
-const engineHelp = `Engines: emulated is hooklab's datapath in Go; recorded:DIR is packets recorded through the
-real programs.`
+const engineHelp = `Engines: emulated is hooklab's datapath in Go. bytecode runs BPF objects in a virtual
+machine, without privileges: hooklab's own twin of Cilium's datapath, or with --object your
+own bpf_lxc.o, bpf_host.o and bpf_overlay.o. recorded:DIR, on the right side, is
+packets recorded through the real programs.`
 
 // engineNames are the engines that a side of compare may be.
-func engineNames() []string { return []string{engineEmulated} }
+func engineNames() []string { return []string{engineEmulated, bytecode.Name} }
 
 // engine finds the engine of a name.
 func (f *compareFlags) engine(name string) (compare.Engine, error) {
-	switch name {
-	case engineEmulated:
-		return compare.Engine{Name: name, Source: "hooklab's Go datapath", New: func() (dataplane.Runner, error) {
-			return emu.New(maps.NewSet(maps.Sizes{})), nil
-		}}, nil
+	e := compare.Engine{Name: name}
+	if name == engineEmulated {
+		e.Source = "hooklab's Go datapath"
+		e.New = func() (dataplane.Runner, error) { return emu.New(maps.NewSet(maps.Sizes{})), nil }
+		return e, nil
 	}
-	return compare.Engine{}, usagef("engine %q: allowed: %s, and recorded:DIR on the right", name, strings.Join(engineNames(), ", "))
+	if name != bytecode.Name {
+		return e, usagef("engine %q: allowed: %s, and recorded:DIR on the right", name, strings.Join(engineNames(), ", "))
+	}
+	b, source, err := bundle(f.objects)
+	if err != nil {
+		return e, err
+	}
+	e.Source = source
+	e.New = func() (dataplane.Runner, error) { return bytecode.New(maps.NewSet(maps.Sizes{}), b), nil }
+	return e, nil
+}
+
+// bundle is the objects of a directory, hooklab's own without one, and what to call them
+// in a report: each by the beginning of its SHA-256.
+func bundle(dir string) (*object.Bundle, string, error) {
+	files := [][]byte{bpf.LXC(), bpf.Host(), bpf.Overlay()}
+	names := []string{"bpf_lxc.o", "bpf_host.o", "bpf_overlay.o"}
+	whose := "hooklab's twin"
+	if dir != "" {
+		whose = "objects of " + dir
+		for i, name := range names {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				return nil, "", exitWith(exitUsage, err)
+			}
+			files[i] = data
+		}
+	}
+	for i, name := range names {
+		whose += fmt.Sprintf(", %s sha256 %x", name, sha256.Sum256(files[i]))
+	}
+	b, err := object.NewBundle(files[0], files[1], files[2])
+	if errors.Is(err, object.ErrObject) {
+		err = exitWith(exitUsage, err)
+	}
+	return b, whose, err
 }

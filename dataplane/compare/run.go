@@ -109,7 +109,7 @@ func Run(ctx context.Context, o *Options, f *Feed) (*Report, error) {
 	rep.finish()
 	if o.Shrink > 0 {
 		for _, d := range rep.Differences {
-			if err := d.shrink(ctx, o); err != nil {
+			if err := d.shrink(ctx, o, rep.seen); err != nil {
 				return nil, err
 			}
 		}

@@ -79,8 +79,9 @@ func (s *session) step(st *Step) (*result, error) {
 	}
 	s.seen.note(res.left)
 	if res.fields = contrast(res.left, res.right, &s.limits, &s.tally); len(res.fields) > 0 {
-		res.stage = blame(res.fields, res.left, res.right, s.seen.lessons)
+		res.stage = s.seen.blame(res)
 	}
+	s.seen.match(res)
 	for i := range st.Expect {
 		e := &st.Expect[i]
 		for _, x := range []struct {
@@ -120,11 +121,15 @@ func (s *session) leftovers() ([]Change, error) {
 
 // insight is what the packets of a run have shown so far.
 type insight struct {
-	base    *insight // of the blocks before, read only; may be nil
-	paths   map[uint64]struct{}
-	fresh   bool // the last packet went a new way
-	lessons *lessons
-	reached *Decisions
+	base  *insight // of the blocks before, read only; may be nil
+	paths map[uint64]struct{}
+	fresh bool // the last packet went a new way
+	// matched says that the two sides' traces were the same for the packets so far that
+	// did not differ; unlike says that they are not, because engines tell different
+	// things.
+	matched, unlike bool
+	lessons         *lessons
+	reached         *Decisions
 }
 
 func newInsight(base *insight) *insight {
@@ -148,6 +153,20 @@ func (n *insight) note(o *Outcome) {
 	n.paths[p] = struct{}{}
 	n.lessons.learn(o)
 	n.reached.add(o)
+}
+
+// match finds out whether the two sides' traces can be compared.
+func (n *insight) match(res *result) {
+	if n.unlike || res.left.trace == nil || res.right.trace == nil || len(res.fields) > 0 {
+		return
+	}
+	_, parted := firstParting(newWalk(res.left.trace), newWalk(res.right.trace))
+	n.matched, n.unlike = !parted, parted
+}
+
+// blame finds the stage of a packet's difference.
+func (n *insight) blame(res *result) Stage {
+	return blame(res.fields, res.left, res.right, n.lessons, n.matched && !n.unlike)
 }
 
 // merge adds what another run has shown.

@@ -12,11 +12,11 @@ import (
 // shrink makes the difference's scenario as small as it gets while its last packet
 // still shows the same class and stage: fewer steps, fewer settings, a smaller cluster,
 // plainer packets. Every attempt is a run on fresh engines; budget bounds them.
-func (d *Difference) shrink(ctx context.Context, o *Options) error {
+func (d *Difference) shrink(ctx context.Context, o *Options, seen *insight) error {
 	if d.scenario == nil {
 		return nil
 	}
-	s := &shrinker{ctx: ctx, o: o, d: d, best: d.scenario.clone(), budget: o.Shrink}
+	s := &shrinker{ctx: ctx, o: o, d: d, best: d.scenario.clone(), budget: o.Shrink, seen: seen}
 	defer s.close()
 	if ok, err := s.shows(s.best); err != nil || !ok {
 		// What depends on chance, or on what the engines kept from earlier rounds, is told
@@ -42,6 +42,7 @@ type shrinker struct {
 	best   *Scenario
 	last   *result // of the best scenario's last packet
 	budget int
+	seen   *insight // of the run that found the difference
 
 	session *session // of the world that was tried last, to be used again
 	of      *Scenario
@@ -65,7 +66,8 @@ func (s *shrinker) open(x *Scenario) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := newInsight(nil)
+	base := newInsight(s.seen)
+	base.matched = s.d.Stage.Sure
 	if s.session, err = open(w, &s.o.Left, &s.o.Right, base); err != nil {
 		return nil, err
 	}

@@ -29,12 +29,13 @@ func (s Stage) String() string {
 
 func stageOf(f trace.Func, sure bool) Stage { return Stage{Func: f.Name(), File: f.File(), Sure: sure} }
 
-// blame finds the stage of a difference. Two traces are compared; with one, what differs
-// is looked for in it, and the earliest function that made any of it is blamed.
-func blame(fields []FieldDiff, l, r *Outcome, known *lessons) Stage {
+// blame finds the stage of a difference. Two traces are compared if both engines tell the
+// same things; with one, what differs is looked for in it, and the earliest function that
+// made any of it is blamed.
+func blame(fields []FieldDiff, l, r *Outcome, known *lessons, alike bool) Stage {
 	lt, rt := newWalk(l.trace), newWalk(r.trace)
 	switch {
-	case lt != nil && rt != nil:
+	case lt != nil && rt != nil && alike:
 		if f, ok := firstParting(lt, rt); ok {
 			return stageOf(f, true)
 		}
