@@ -13,21 +13,27 @@ import (
 	"github.com/hooklab/hooklab/dataplane/bytecode"
 	"github.com/hooklab/hooklab/dataplane/compare"
 	"github.com/hooklab/hooklab/dataplane/emu"
+	"github.com/hooklab/hooklab/dataplane/kernel"
 	"github.com/hooklab/hooklab/dataplane/object"
 	"github.com/hooklab/hooklab/maps"
+	"github.com/hooklab/hooklab/netns"
 )
 
-// engineEmulated is the name of the emulated engine.
-const engineEmulated = "emulated"
+// Names of engines; that of bytecode is its package's.
+const (
+	engineEmulated = "emulated"
+	engineKernel   = "kernel"
+)
 
 // engineHelp tells the engines apart.
 const engineHelp = `Engines: emulated is hooklab's datapath in Go. bytecode runs BPF objects in a virtual
 machine, without privileges: hooklab's own twin of Cilium's datapath, or with --object your
-own bpf_lxc.o, bpf_host.o and bpf_overlay.o. recorded:DIR, on the right side, is
-packets recorded through the real programs.`
+own bpf_lxc.o, bpf_host.o and bpf_overlay.o. kernel runs the same objects in the kernel
+by BPF_PROG_TEST_RUN, as root. recorded:DIR, on the right side, is packets recorded through
+the real programs.`
 
 // engineNames are the engines that a side of compare may be.
-func engineNames() []string { return []string{engineEmulated, bytecode.Name} }
+func engineNames() []string { return []string{engineEmulated, bytecode.Name, engineKernel} }
 
 // engine finds the engine of a name.
 func (f *compareFlags) engine(name string) (compare.Engine, error) {
@@ -37,7 +43,7 @@ func (f *compareFlags) engine(name string) (compare.Engine, error) {
 		e.New = func() (dataplane.Runner, error) { return emu.New(maps.NewSet(maps.Sizes{})), nil }
 		return e, nil
 	}
-	if name != bytecode.Name {
+	if name != bytecode.Name && name != engineKernel {
 		return e, usagef("engine %q: allowed: %s, and recorded:DIR on the right", name, strings.Join(engineNames(), ", "))
 	}
 	b, source, err := bundle(f.objects)
@@ -45,6 +51,16 @@ func (f *compareFlags) engine(name string) (compare.Engine, error) {
 		return e, err
 	}
 	e.Source = source
+	if name == engineKernel {
+		e.New = func() (dataplane.Runner, error) {
+			r, err := kernel.New(b, kernel.Options{})
+			if errors.Is(err, netns.ErrPermission) || errors.Is(err, dataplane.ErrNotSupported) {
+				err = fmt.Errorf("%w; --engines emulated,bytecode needs no privileges and no kernel support", err)
+			}
+			return r, err
+		}
+		return e, nil
+	}
 	e.New = func() (dataplane.Runner, error) { return bytecode.New(maps.NewSet(maps.Sizes{}), b), nil }
 	return e, nil
 }

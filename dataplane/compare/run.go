@@ -134,9 +134,9 @@ func runBlock(ctx context.Context, o *Options, f *Feed, rep *Report, first, end 
 	}
 	close(next)
 	wg.Wait()
-	for i, err := range errs {
+	for _, err := range errs {
 		if err != nil {
-			return nil, fmt.Errorf("script %d: %w", first+i, err)
+			return nil, err
 		}
 	}
 	return plays, nil

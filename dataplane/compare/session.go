@@ -22,11 +22,11 @@ type session struct {
 func open(w *World, l, r *Engine, seen *insight) (*session, error) {
 	left, err := w.start(l)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", l.Name, err)
+		return nil, err
 	}
 	right, err := w.start(r)
 	if err != nil {
-		return nil, closeAfter(left.runner, fmt.Errorf("%s: %w", r.Name, err))
+		return nil, closeAfter(left.runner, err)
 	}
 	left.maps.full = left.maps.set == nil // one side must be able to tell
 	s := &session{world: w, left: left, right: right, limits: limitsOf(l.Name, r.Name, left.caps, right.caps), seen: seen}
