@@ -64,7 +64,8 @@ func (o *Object) addMaps(spec *ebpf.CollectionSpec) (map[uint32]string, error) {
 	used := referenced(spec)
 	known := knownMaps()
 	ids := map[uint32]string{}
-	for symbol, m := range spec.Maps {
+	for _, symbol := range sortedKeys(spec.Maps) {
+		m := spec.Maps[symbol]
 		if isData(symbol) {
 			if used[symbol] {
 				o.Maps = append(o.Maps, Map{Symbol: symbol, Name: symbol, Scope: ScopeData, Spec: m})

@@ -92,7 +92,10 @@ func Parse(kind Kind, name string, file []byte) (o *Object, err error) {
 	if err := o.addConstants(spec); err != nil {
 		return nil, err
 	}
-	return o, o.checkReferences()
+	if err := o.checkReferences(); err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // refuse makes an error that names the object.

@@ -34,7 +34,8 @@ func (o *Object) addPrograms(spec *ebpf.CollectionSpec, ids map[uint32]string) e
 	if o.License == "" {
 		return o.refuse("no section \"license\"")
 	}
-	for name, programs := range sections {
+	for _, name := range sortedKeys(sections) {
+		programs := sections[name]
 		main, err := o.mainFunction(name, programs)
 		if err != nil {
 			return err
