@@ -2,6 +2,7 @@ package object
 
 import (
 	"errors"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/hooklab/hooklab/bpf"
@@ -9,7 +10,8 @@ import (
 
 // FuzzParse reads changed objects: no panic gets out, every refusal is one, and what is taken makes instances.
 func FuzzParse(f *testing.F) {
-	for _, b := range [][]byte{bpf.LXC(), bpf.Host(), bpf.Overlay(), compile(f, legacyLXC), compile(f, btfObject)} {
+	// Small ones: the fuzzer spends its time on changes, not on reading.
+	for _, b := range [][]byte{compile(f, legacyLXC, "-g0"), compile(f, legacyOverlay, "-g0"), compile(f, btfObject)} {
 		f.Add(uint8(0), uint32(0), uint8(0), b)
 		f.Add(uint8(1), uint32(len(b)-9), uint8(0x80), b)
 	}
@@ -34,6 +36,36 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestFlippedBits reads our own objects with some of their bits changed, and cut short.
+func TestFlippedBits(t *testing.T) {
+	t.Parallel()
+	const changed = 150
+	for k, file := range [][]byte{bpf.LXC(), bpf.Host(), bpf.Overlay()} {
+		t.Run(Kind(k).String(), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(1, uint64(k)))
+			refused := 0
+			for range changed {
+				b := append([]byte(nil), file[:len(file)-r.IntN(2)*r.IntN(len(file))]...)
+				for range 1 + r.IntN(8) {
+					if len(b) > 0 {
+						b[r.IntN(len(b))] ^= 1 << r.IntN(8)
+					}
+				}
+				if _, err := Parse(Kind(k), "flipped.o", b); err != nil {
+					refused++
+					if !errors.Is(err, ErrObject) {
+						t.Fatal(err)
+					}
+				}
+			}
+			if refused < changed/2 { // every cut is one, and half are cut
+				t.Errorf("%d of %d refused", refused, changed)
+			}
+		})
+	}
 }
 
 // FuzzHeader reads changed headers.
