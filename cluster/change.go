@@ -148,33 +148,31 @@ func (d *description) newName(kind, namespace, name string, exists func() bool) 
 // was allocated; what the sources give wins. It returns what is different. Nothing
 // changes on an error.
 func (c *Cluster) Reload(sources ...Source) (Changes, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	next, changes, err := c.next(sources)
-	if err == nil {
-		c.publish(next)
-	}
-	return changes, err
-}
-
-// Compare returns what Reload would make different, and changes nothing.
-func (c *Cluster) Compare(sources ...Source) (Changes, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, changes, err := c.next(sources)
-	return changes, err
-}
-
-// next is the state that the sources describe after the current one.
-func (c *Cluster) next(sources []Source) (*state, Changes, error) {
 	d, err := parse(sources)
 	if err != nil {
-		return nil, Changes{}, err
+		return Changes{}, err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	old := c.now()
 	d.inherit(old)
 	if err := d.complete().err(); err != nil {
-		return nil, Changes{}, err
+		return Changes{}, err
 	}
-	return &d.state, difference(old, &d.state), nil
+	c.publish(&d.state)
+	return difference(old, &d.state), nil
+}
+
+// Clone is another cluster in the same state: to try a change, or to go back to.
+func (c *Cluster) Clone() *Cluster {
+	clone := &Cluster{}
+	clone.current.Store(c.now())
+	return clone
+}
+
+// Restore gives the cluster the state of another one, such as a Clone from before.
+func (c *Cluster) Restore(from *Cluster) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current.Store(from.now())
 }

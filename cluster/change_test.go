@@ -281,8 +281,8 @@ func TestManyNodes(t *testing.T) {
 	}
 }
 
-// TestCompare tells what another description would change.
-func TestCompare(t *testing.T) {
+// TestChangesLines tells what another description would change, in a clone.
+func TestChangesLines(t *testing.T) {
 	t.Parallel()
 	const before = `
 apiVersion: hooklab.io/v1alpha1
@@ -312,7 +312,8 @@ spec:
   - {name: new, clusterIP: 10.96.0.3, ports: [80]}
 `
 	c := load(t, before)
-	changes, err := c.Compare(cluster.Source{Name: "after.yaml", Data: []byte(after)})
+	clone := c.Clone()
+	changes, err := clone.Reload(cluster.Source{Name: "after.yaml", Data: []byte(after)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,6 +332,10 @@ spec:
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 	if len(c.Nodes()) != 1 || len(c.Services()) != 2 {
-		t.Error("Compare has changed the cluster")
+		t.Error("the clone's change has changed the cluster")
+	}
+	c.Restore(clone)
+	if len(c.Nodes()) != 2 {
+		t.Error("the cluster did not become the clone")
 	}
 }

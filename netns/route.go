@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -49,9 +50,32 @@ func (n *NS) AddAddr(dev string, p netip.Prefix) error {
 
 // AddRoute adds a route. It is an error if an equal one exists.
 func (n *NS) AddRoute(r Route) error {
+	h, nr, err := n.netlinkRoute(r)
+	if err != nil {
+		return fmt.Errorf("add route %s: %w", r, err)
+	}
+	if err := h.RouteAdd(nr); err != nil {
+		return fmt.Errorf("add route %s: %w", r, explain(err, needNetAdmin))
+	}
+	return nil
+}
+
+// DelRoute removes a route. One that does not exist is not an error.
+func (n *NS) DelRoute(r Route) error {
+	h, nr, err := n.netlinkRoute(r)
+	if err != nil {
+		return fmt.Errorf("delete route %s: %w", r, err)
+	}
+	if err := h.RouteDel(nr); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("delete route %s: %w", r, explain(err, needNetAdmin))
+	}
+	return nil
+}
+
+func (n *NS) netlinkRoute(r Route) (*netlink.Handle, *netlink.Route, error) {
 	h, err := n.route()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	nr := &netlink.Route{
 		Dst:   ipNet(r.Dst.Masked()),
@@ -70,14 +94,11 @@ func (n *NS) AddRoute(r Route) error {
 	if r.Dev != "" {
 		_, l, err := n.link(r.Dev)
 		if err != nil {
-			return fmt.Errorf("add route %s: %w", r, err)
+			return nil, nil, err
 		}
 		nr.LinkIndex = l.Attrs().Index
 	}
-	if err := h.RouteAdd(nr); err != nil {
-		return fmt.Errorf("add route %s: %w", r, explain(err, needNetAdmin))
-	}
-	return nil
+	return h, nr, nil
 }
 
 // String returns the route nearly as ip route prints it.

@@ -18,7 +18,7 @@ const (
 )
 
 // newExec makes the command exec.
-func newExec(*app) *cobra.Command {
+func newExec(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "exec POD|node/NAME [--] COMMAND [ARG]...",
 		Short: "Run a command in a pod or on a node of a lab",
@@ -46,26 +46,36 @@ executed.`,
 	labFlag(cmd, &name)
 	// What follows the pod is the command's, flags too.
 	cmd.Flags().SetInterspersed(false)
-	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveDefault
-		}
-		refs, _ := lab.FindRunDir("").Refs(name) // no names without
-		return refs, cobra.ShellCompDirectiveNoFileComp
-	}
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.ValidArgsFunction = completeSpaces(&name)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		argv := args[1:]
 		if argv[0] == "--" {
 			argv = argv[1:]
 		}
-		err := lab.FindRunDir("").Exec(name, args[0], argv, os.Environ())
-		switch {
-		case errors.Is(err, exec.ErrNotFound):
-			return exitWith(exitNotFound, err)
-		case errors.Is(err, fs.ErrPermission) && exitCode(err) == exitFailed:
-			return exitWith(exitNotExecutable, err)
-		}
-		return err
+		return a.execIn(cmd, name, args[0], argv)
 	}
 	return cmd
+}
+
+// execIn runs a command in a namespace of a lab, in the place of this process.
+func (a *app) execIn(_ *cobra.Command, name, ref string, argv []string) error {
+	err := lab.FindRunDir("").Exec(name, ref, argv, os.Environ())
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return exitWith(exitNotFound, err)
+	case errors.Is(err, fs.ErrPermission) && exitCode(err) == exitFailed:
+		return exitWith(exitNotExecutable, err)
+	}
+	return err
+}
+
+// completeSpaces completes the first argument as a pod or another namespace.
+func completeSpaces(name *string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		refs, _ := lab.FindRunDir("").Refs(*name) // no names without
+		return refs, cobra.ShellCompDirectiveNoFileComp
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -64,6 +65,11 @@ func (t *target) client() (*lab.Client, error) {
 		return nil, nil
 	}
 	return c, err
+}
+
+// runningLab is the lab that a command is about; there is no other target for it.
+func runningLab(name string) (*lab.Client, error) {
+	return lab.FindRunDir("").Client(name)
 }
 
 // cluster is the target with everything allocated.
@@ -135,17 +141,24 @@ func nodeNames(cmd *cobra.Command, t *target) []string {
 
 // described loads the cluster of the -f flags, or of ./cluster.yaml without any.
 func described(cmd *cobra.Command, files []string) (*cluster.Cluster, error) {
+	_, c, err := describedSources(cmd, files)
+	return c, err
+}
+
+// describedSources is described with what was read.
+func describedSources(cmd *cobra.Command, files []string) ([]cluster.Source, *cluster.Cluster, error) {
 	if len(files) == 0 {
 		if _, err := os.Stat(defaultFile); errors.Is(err, fs.ErrNotExist) {
-			return nil, usagef("no cluster: give -f FILE, or change to a directory with a %s", defaultFile)
+			return nil, nil, usagef("no cluster: give -f FILE, or change to a directory with a %s", defaultFile)
 		}
 		files = []string{defaultFile}
 	}
 	sources, err := readSources(cmd, files)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return cluster.Load(sources...)
+	c, err := cluster.Load(sources...)
+	return sources, c, err
 }
 
 // readSources reads files, of which - is standard input. A file named twice counts
@@ -168,3 +181,6 @@ func readSources(cmd *cobra.Command, files []string) ([]cluster.Source, error) {
 	}
 	return sources, nil
 }
+
+// cutNode is the name in "node/NAME".
+func cutNode(ref string) (string, bool) { return strings.CutPrefix(ref, "node/") }

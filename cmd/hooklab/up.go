@@ -27,6 +27,7 @@ type upFlags struct {
 	wire   string
 	under  string
 	detach bool
+	dryRun bool
 }
 
 // newUp makes the command up.
@@ -40,6 +41,10 @@ hooklab's datapath and, between the nodes, by VXLAN over UDP.
 Nothing changes in the namespace that hooklab is started in. The lab stays up until ^C,
 SIGTERM or 'hooklab down'; with --detach in the background. What a killed lab of the
 same name has left is removed first.
+
+If the lab is up already it becomes what the files say now: pods, services, backends and
+nodes are added, removed and moved, and everything that stays is left alone, connections
+too. The differences are printed, one to a line; --dry-run only prints them.
 
 A lab keeps its namespaces, its control socket and the output of the pods' commands in
 a directory below /run/hooklab, or below $HOOKLAB_RUN_DIR.
@@ -61,6 +66,10 @@ It needs root, and /dev/net/tun for --wire tap.`,
   sudo hooklab exec pod1-1 -- ping -c 3 10.0.1.79
   sudo hooklab down
 
+  # What an edited file would change, and the change
+  sudo hooklab up -f cluster.yaml --dry-run
+  sudo hooklab up -f cluster.yaml
+
   # A real cluster's pods and services on this machine
   kubectl get nodes,ciliumnodes,pods,services,endpointslices -A -o yaml | sudo hooklab up -f -`,
 		Args:              wants(),
@@ -74,6 +83,7 @@ It needs root, and /dev/net/tun for --wire tap.`,
 	cmd.Flags().StringVar(&f.wire, "wire", "", "`WIRE` to each pod: tap (fast), veth (with an lxc device on the node to look at) (default tap if allowed)")
 	cmd.Flags().StringVar(&f.under, "underlay", "", "`KIND` of the way between nodes: tap, socket (default tap if the kernel can)")
 	cmd.Flags().BoolVarP(&f.detach, "detach", "d", false, "go to the background when the lab is up")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would be made or changed, and do nothing")
 	complete(cmd, "name")
 	complete(cmd, "engine", engineEmulated, bytecode.Name)
 	complete(cmd, "wire", "tap", "veth")
@@ -83,12 +93,22 @@ It needs root, and /dev/net/tun for --wire tap.`,
 		defer stop()
 		var input bytes.Buffer // what was read from standard input, for the process in the background
 		cmd.SetIn(io.TeeReader(cmd.InOrStdin(), &input))
-		c, err := described(cmd, f.files)
+		sources, c, err := describedSources(cmd, f.files)
 		if err != nil {
 			return err
 		}
 		if err := f.object.check(cmd, f.engine); err != nil {
 			return err
+		}
+		if f.name == "" {
+			f.name = c.Settings().Name
+		}
+		if done, err := f.change(ctx, cmd, sources); done || err != nil {
+			return err
+		}
+		if f.dryRun {
+			fmt.Fprintf(cmd.OutOrStdout(), "lab %s is not up; it would have %s\n", f.name, contents(c))
+			return nil
 		}
 		if f.detach && !lab.Detached() {
 			return a.upDetached(ctx, cmd, c, &f, &input)
@@ -96,6 +116,46 @@ It needs root, and /dev/net/tun for --wire tap.`,
 		return a.up(ctx, cmd, c, &f, stop)
 	}
 	return cmd
+}
+
+// change changes the lab if it is up already, and says whether it is.
+func (f *upFlags) change(ctx context.Context, cmd *cobra.Command, sources []cluster.Source) (bool, error) {
+	if lab.Detached() {
+		return false, nil // the process in the foreground has looked
+	}
+	running, err := lab.FindRunDir("").Client(f.name)
+	if errors.Is(err, lab.ErrNoLab) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	info, err := running.Info(ctx)
+	if errors.Is(err, lab.ErrNotReady) {
+		return false, nil // what is left of a dead one is removed
+	}
+	if err != nil {
+		return false, err
+	}
+	if info.Engine != f.engine && cmd.Flags().Changed("engine") {
+		return true, usagef("lab %s runs engine %s, which cannot change; 'hooklab down' first", f.name, info.Engine)
+	}
+	lines, err := running.Change(ctx, sources, sourceNames(f.files), f.dryRun)
+	if err != nil {
+		return true, err
+	}
+	for _, line := range lines {
+		fmt.Fprintln(cmd.OutOrStdout(), line)
+	}
+	switch {
+	case len(lines) == 0:
+		fmt.Fprintf(cmd.OutOrStdout(), "lab %s is up and as described\n", f.name)
+	case f.dryRun:
+		fmt.Fprintf(cmd.OutOrStdout(), "lab %s: %s, not made\n", f.name, count(len(lines), "change"))
+	default:
+		fmt.Fprintf(cmd.OutOrStdout(), "lab %s: %s\n", f.name, count(len(lines), "change"))
+	}
+	return true, nil
 }
 
 // up runs a lab until somebody wants it down. A second signal ends the process at
@@ -139,11 +199,7 @@ func (a *app) upDetached(ctx context.Context, cmd *cobra.Command, c *cluster.Clu
 	if err != nil {
 		return err
 	}
-	name := f.name
-	if name == "" {
-		name = c.Settings().Name
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s; 'hooklab down --lab %s' takes it down\n", summary(name, c), name)
+	fmt.Fprintf(cmd.OutOrStdout(), "%s; 'hooklab down --lab %s' takes it down\n", summary(f.name, c), f.name)
 	return nil
 }
 
@@ -157,6 +213,10 @@ func sourceNames(files []string) []string {
 
 // summary is what a user reads when a lab is up.
 func summary(name string, c *cluster.Cluster) string {
-	return fmt.Sprintf("lab %s is up: %s, %s, %s", name,
-		count(len(c.Nodes()), "node"), count(len(c.Pods()), "pod"), count(len(c.Services()), "service"))
+	return fmt.Sprintf("lab %s is up: %s", name, contents(c))
+}
+
+// contents counts what a cluster has.
+func contents(c *cluster.Cluster) string {
+	return fmt.Sprintf("%s, %s, %s", count(len(c.Nodes()), "node"), count(len(c.Pods()), "pod"), count(len(c.Services()), "service"))
 }

@@ -96,6 +96,24 @@ func (n *Node) AddDevice(d *Device, c dataplane.Config) error {
 	return nil
 }
 
+// Configure loads a device's programs again with another configuration. What they keep
+// in maps stays.
+func (n *Node) Configure(ifindex uint32, c dataplane.Config) error {
+	d := n.devices[ifindex]
+	if d == nil {
+		return fmt.Errorf("configure device %d: %w", ifindex, ErrNoDevice)
+	}
+	for _, h := range []*dataplane.Hook{d.Ingress, d.Egress} {
+		if h == nil {
+			continue
+		}
+		if err := n.cfg.Runner.Load(*h, c); err != nil {
+			return fmt.Errorf("configure device %s: %w", d.Name, err)
+		}
+	}
+	return nil
+}
+
 // RemoveDevice removes a device and unloads its programs.
 func (n *Node) RemoveDevice(ifindex uint32) error {
 	d := n.devices[ifindex]

@@ -133,37 +133,68 @@ func (c *Client) get(ctx context.Context, v any, path ...string) error {
 	return nil
 }
 
-func (c *Client) do(ctx context.Context, method string, path ...string) (body []byte, err error) {
-	u := (&url.URL{Scheme: "http", Host: "lab"}).JoinPath(path...)
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+func (c *Client) do(ctx context.Context, method string, path ...string) ([]byte, error) {
+	return c.send(ctx, method, nil, nil, path...)
+}
+
+// send makes a request and reads the whole answer.
+func (c *Client) send(ctx context.Context, method string, query url.Values, body any, path ...string) (answer []byte, err error) {
+	resp, err := c.open(ctx, method, query, body, path...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, resp.Close()) }()
+	if answer, err = io.ReadAll(resp); err != nil {
+		return nil, fmt.Errorf("lab %s: %w: %w", c.name, ErrNotReady, err)
+	}
+	return answer, nil
+}
+
+// open makes a request, with a body in JSON if it is not nil, and returns the answer's
+// body once the lab has agreed.
+func (c *Client) open(ctx context.Context, method string, query url.Values, body any, path ...string) (io.ReadCloser, error) {
+	u := (&url.URL{Scheme: "http", Host: "lab", RawQuery: query.Encode()}).JoinPath(path...)
+	var data io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("lab %s: %w", c.name, err)
+		}
+		data = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), data)
 	if err != nil {
 		return nil, fmt.Errorf("lab %s: %w", c.name, err)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err // without a URL that the user has never seen
-		}
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return nil, fmt.Errorf("lab %s: %w: its process is gone; 'hooklab down --lab %s' removes what it has left", c.name, ErrNotReady, c.name)
-		}
-		return nil, fmt.Errorf("lab %s: %w: %w", c.name, ErrNotReady, err)
-	}
-	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	body, err = io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("lab %s: %w: %w", c.name, ErrNotReady, err)
+		return nil, c.explain(err)
 	}
 	if resp.StatusCode < http.StatusBadRequest {
-		return body, nil
+		return resp.Body, nil
 	}
-	why := errorReply{Error: string(bytes.TrimSpace(body))}
-	_ = json.Unmarshal(body, &why) // else the text as it is
+	text, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, fmt.Errorf("lab %s: %w: %w", c.name, ErrNotReady, err)
+	}
+	why := errorReply{Error: string(bytes.TrimSpace(text))}
+	_ = json.Unmarshal(text, &why) // else the text as it is
 	switch resp.StatusCode {
-	case http.StatusNotFound:
+	case http.StatusNotFound, http.StatusBadRequest:
 		return nil, inputErrorf("lab %s: %s", c.name, why.Error)
 	case http.StatusServiceUnavailable:
 		return nil, fmt.Errorf("lab %s: %w: %s", c.name, ErrNotReady, why.Error)
 	}
 	return nil, fmt.Errorf("lab %s: %s", c.name, why.Error)
+}
+
+// explain says why a lab does not answer.
+func (c *Client) explain(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without a URL that the user has never seen
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("lab %s: %w: its process is gone; 'hooklab down --lab %s' removes what it has left", c.name, ErrNotReady, c.name)
+	}
+	return fmt.Errorf("lab %s: %w: %w", c.name, ErrNotReady, err)
 }

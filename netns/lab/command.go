@@ -94,7 +94,9 @@ func (l *Lab) start(c *command) error {
 	}
 	ctx, quit := context.WithCancel(context.Background())
 	c.quit = quit
+	l.mu.Lock()
 	l.commands[c.ref] = c
+	l.mu.Unlock()
 	l.running.Go(func() {
 		for backoff := firstBackoff; ; {
 			began := time.Now()
@@ -173,8 +175,20 @@ func (c *command) kill() {
 	}
 }
 
+// takeCommand removes a command from the lab's list and returns it, nil if there is
+// none.
+func (l *Lab) takeCommand(ref string) *command {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.commands[ref]
+	delete(l.commands, ref)
+	return c
+}
+
 // stopCommands lets no command be started again.
 func (l *Lab) stopCommands() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, c := range l.commands {
 		c.stop()
 	}
@@ -182,6 +196,8 @@ func (l *Lab) stopCommands() {
 
 // killCommands kills the commands that still run, which have left their namespaces.
 func (l *Lab) killCommands() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, c := range l.commands {
 		c.kill()
 	}

@@ -96,16 +96,21 @@ func hostRoutes(c *cluster.Cluster, n *cluster.Node) []netns.Route {
 		{Dst: single(n.Router), Dev: hostDevice, Scope: netns.ScopeLink},
 	}
 	for _, other := range c.Nodes() {
-		r := netns.Route{Dst: other.PodCIDR, Via: n.Router, Dev: hostDevice, Src: n.Router}
-		if other.Name != n.Name {
-			r.MTU = int(s.MTU) - tunnel.Overhead
-		}
-		routes = append(routes, r)
+		routes = append(routes, podRoute(n, &other, &s))
 	}
 	return append(routes,
 		netns.Route{Dst: anywhere, Dev: "lo", Table: tableToProxy, Local: true, Scope: netns.ScopeHost},
 		netns.Route{Dst: single(n.Router), Dev: hostDevice, Table: tableFromProxy, Scope: netns.ScopeLink},
 		netns.Route{Dst: anywhere, Via: n.Router, Dev: hostDevice, Table: tableFromProxy})
+}
+
+// podRoute is a node's way to the pods of a node, which may be itself.
+func podRoute(n, other *cluster.Node, s *cluster.Settings) netns.Route {
+	r := netns.Route{Dst: other.PodCIDR, Via: n.Router, Dev: hostDevice, Src: n.Router}
+	if other.Name != n.Name {
+		r.MTU = int(s.MTU) - tunnel.Overhead
+	}
+	return r
 }
 
 // single is the prefix that holds one address.

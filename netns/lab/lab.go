@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane/node"
@@ -25,13 +27,20 @@ type Lab struct {
 	engine   Engine
 	underlay string // see Options
 	state    State
+	began    time.Time
 
-	spaces   map[string]*netns.NS // by pin
-	workers  []*worker
-	commands map[string]*command // by reference
-	running  sync.WaitGroup      // workers and commands
-	server   *server
-	report   *os.File // to the caller of Detach, see Ready
+	spaces map[string]*netns.NS // by pin
+
+	changing  sync.Mutex // held by changes, and for state, spaces and cluster beside them
+	mu        sync.Mutex // held shortly, for what follows
+	workers   []*worker
+	commands  map[string]*command // by reference
+	followers []*follower
+	sources   []string // as state.Sources
+
+	running sync.WaitGroup // workers and commands
+	server  *server
+	report  *os.File // to the caller of Detach, see Ready
 
 	done     chan struct{} // closed when somebody wants the lab down
 	doneOnce sync.Once
@@ -75,8 +84,15 @@ func (l *Lab) Do(ctx context.Context, name string, f func(*node.Node, *maps.Set)
 	return w.node.Do(ctx, func() { f(w.node, w.set) })
 }
 
+// nodes are the nodes' workers at this moment.
+func (l *Lab) nodes() []*worker {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.workers)
+}
+
 func (l *Lab) worker(name string) (*worker, error) {
-	for _, w := range l.workers {
+	for _, w := range l.nodes() {
 		if w.name == name {
 			return w, nil
 		}
@@ -101,10 +117,12 @@ func (l *Lab) down() error {
 	if l.server != nil {
 		errs = append(errs, l.server.close())
 	}
+	l.changing.Lock()
+	defer l.changing.Unlock()
 	l.stopCommands()
 	errs = append(errs, l.home.endProcesses(l.state.Spaces))
 	l.killCommands()
-	for _, w := range l.workers {
+	for _, w := range l.nodes() {
 		if w.started {
 			w.stop()
 		} else {

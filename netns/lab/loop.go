@@ -20,7 +20,9 @@ func (w *worker) run() error {
 		n, err = w.poll.Wait(w.events[:], timeout)
 		w.node.RunTasks()
 		for _, e := range w.events[:n] {
-			w.drain(w.sources[e.Data])
+			if s := w.sources[e.Data]; s != nil { // else a task has just removed it
+				w.drain(s)
+			}
 		}
 		w.count()
 		timeout = w.collect()
@@ -107,6 +109,7 @@ func (w *worker) broken(s *source, err error) {
 	s.errors++
 	if errors.Is(err, netns.ErrClosed) {
 		err = errors.Join(err, w.poll.Remove(s.fd))
+		s.gone = true
 		w.log.Warn("port is gone", "node", w.name, "port", s.name, "err", err)
 		return
 	}
@@ -121,6 +124,9 @@ func (w *worker) count() {
 		record, ok := w.ring.Next()
 		if !ok {
 			break
+		}
+		if len(w.followers) > 0 {
+			w.tell(record)
 		}
 		switch record[0] {
 		case trace.TypeDrop:

@@ -160,6 +160,19 @@ func (l *Lab) routes() http.Handler {
 		}
 		return w.readMap(r.Context(), r.PathValue("map"))
 	})
+	get("/status", func(r *http.Request) (any, error) { return l.status(r.Context()) })
+	mux.HandleFunc("POST /change", func(w http.ResponseWriter, r *http.Request) {
+		v, err := l.changeRequest(r)
+		l.reply(w, v, err)
+	})
+	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
+		f, err := l.eventsRequest(r.URL.Query())
+		l.stream(w, r, f, err)
+	})
+	mux.HandleFunc("GET /frames", func(w http.ResponseWriter, r *http.Request) {
+		f, err := l.framesRequest(r.URL.Query())
+		l.stream(w, r, f, err)
+	})
 	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, _ *http.Request) {
 		l.ask(nil)
 		w.WriteHeader(http.StatusAccepted)
@@ -173,6 +186,8 @@ func (l *Lab) reply(w http.ResponseWriter, v any, err error) {
 	switch {
 	case errors.Is(err, cluster.ErrInput), errors.Is(err, maps.ErrNotSupported):
 		status = http.StatusNotFound
+	case errors.Is(err, context.Canceled):
+		return // nobody waits for an answer
 	case errors.Is(err, node.ErrStopped):
 		status = http.StatusServiceUnavailable
 	case err != nil:
@@ -191,7 +206,7 @@ func (l *Lab) reply(w http.ResponseWriter, v any, err error) {
 func (l *Lab) info() Info {
 	s := &l.state
 	i := Info{Name: s.Name, Version: s.Version, Engine: s.Engine, Profile: s.Profile, PID: s.Process.PID}
-	for _, w := range l.workers {
+	for _, w := range l.nodes() {
 		i.Nodes = append(i.Nodes, w.name)
 	}
 	return i
@@ -209,7 +224,7 @@ func (w *worker) stats(ctx context.Context) (*NodeStats, error) {
 			}
 		}
 		for _, from := range w.sources {
-			if from.errors > 0 {
+			if from != nil && from.errors > 0 {
 				s.PortErrors[from.name] = from.errors
 			}
 		}

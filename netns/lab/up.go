@@ -9,6 +9,7 @@ import (
 	stdmaps "maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
@@ -75,7 +76,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 func prepare(o *Options) (*Lab, error) {
 	s := o.Cluster.Settings()
 	l := &Lab{
-		log: o.Log, step: o.step, cluster: o.Cluster, underlay: o.Underlay,
+		log: o.Log, sources: o.Sources, began: time.Now(), step: o.step, cluster: o.Cluster, underlay: o.Underlay,
 		spaces: make(map[string]*netns.NS), commands: make(map[string]*command), done: make(chan struct{}),
 		state: State{
 			Format: stateFormat, Name: o.Name, Version: o.Version, Engine: o.Engine,
@@ -305,21 +306,37 @@ func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
 	if err != nil {
 		return err
 	}
-	l.workers = append(l.workers, w)
+	l.addWorker(w)
 	return nil
 }
 
 // startWorkers starts the nodes' goroutines.
 func (l *Lab) startWorkers() error {
-	for _, w := range l.workers {
-		w.started = true
-		l.running.Go(func() {
-			if err := w.run(); err != nil {
-				l.ask(fmt.Errorf("node %s: %w", w.name, err))
-			}
-		})
+	for _, w := range l.nodes() {
+		l.startWorker(w)
 	}
 	return nil
+}
+
+// addWorker makes a worker known. It gets those who follow the lab, as its goroutine
+// does not run yet.
+func (l *Lab) addWorker(w *worker) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.workers = append(l.workers, w)
+	for _, f := range l.followers {
+		w.addFollower(f)
+	}
+}
+
+func (l *Lab) startWorker(w *worker) {
+	w.started = true
+	l.running.Go(func() {
+		defer close(w.ended)
+		if err := w.run(); err != nil {
+			l.ask(fmt.Errorf("node %s: %w", w.name, err))
+		}
+	})
 }
 
 func (l *Lab) markReady() error {

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 
 	"github.com/hooklab/hooklab/cluster"
@@ -42,9 +43,9 @@ type worker struct {
 	poll   *netns.Poller
 	tunnel carrier
 	host   *netns.Port
-	pods   []*netns.Port
+	pods   map[uint32]*podPort // by the ifindex of their lxc device
 
-	sources []*source // by the poller's data
+	sources []*source // by the poller's data; nil: free
 	events  [16]netns.Event
 	buf     []byte
 	packet  dataplane.Packet
@@ -53,7 +54,11 @@ type worker struct {
 	ring    *trace.Ring
 	counts  EventCounts
 
-	started  bool // run has been called; the lab's
+	followers []*follower
+	frameHead []byte // of the frame that followers get
+
+	started  bool          // run has been called; the lab's
+	ended    chan struct{} // closed when run has returned
 	stopping atomic.Bool
 }
 
@@ -65,6 +70,7 @@ type source struct {
 	next   func() (bool, error)
 	burst  int // frames to read before others have their turn
 	errors uint64
+	gone   bool // no longer watched
 }
 
 // EventCounts says how many notifications the datapath has made.
@@ -91,12 +97,18 @@ type seat struct {
 // newWorker opens a node's ports, loads its programs and fills its maps. The node's
 // namespace is complete. On an error everything is closed again, the pods' ports too.
 func newWorker(s *seat) (*worker, error) {
-	w := &worker{name: s.node.Name, log: s.log, set: maps.NewSet(maps.Sizes{}), pods: s.pods, buf: make([]byte, frameRoom), ring: trace.NewRing(ringSize)}
+	w := &worker{name: s.node.Name, log: s.log, set: maps.NewSet(maps.Sizes{}), pods: make(map[uint32]*podPort), ended: make(chan struct{}), buf: make([]byte, frameRoom), ring: trace.NewRing(ringSize)}
 	w.packet.Events = w.ring
-	if err := w.open(s); err != nil {
-		return nil, fmt.Errorf("node %s: %w", s.node.Name, errors.Join(err, w.close()))
+	err := w.open(s)
+	if err == nil {
+		return w, nil
 	}
-	return w, nil
+	for i, port := range s.pods {
+		if w.pods[s.endpoints[i].Ifindex] == nil {
+			err = errors.Join(err, port.Close())
+		}
+	}
+	return nil, fmt.Errorf("node %s: %w", s.node.Name, errors.Join(err, w.close()))
 }
 
 func (w *worker) open(s *seat) error {
@@ -195,24 +207,99 @@ func (w *worker) addDevices(s *seat, cfg *dataplane.Config) error {
 		return err
 	}
 	for i := range s.endpoints {
-		e := &s.endpoints[i].Endpoint
-		epConfig, err := s.cluster.EndpointConfig(s.node.Name, *e)
-		if err != nil {
-			return err
-		}
-		if err := w.node.AddDevice(podDeviceOf(e, cfg, mtu, &podWire{outlet{port: w.pods[i]}}), epConfig); err != nil {
-			return err
-		}
-		if err := w.watch(e.Device, w.pods[i].FD(), w.fromPod(w.pods[i], e.Ifindex)); err != nil {
+		if err := w.attach(s.cluster, &s.endpoints[i].Endpoint, s.pods[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// podPort is the way into a pod.
+type podPort struct {
+	port   *netns.Port
+	source int // index in sources
+}
+
+// attach connects an endpoint: its device with its programs, its port as a source. The
+// port is the worker's from then on, unless there is an error.
+func (w *worker) attach(c *cluster.Cluster, e *cluster.Endpoint, port *netns.Port) error {
+	cfg, err := c.EndpointConfig(w.name, *e)
+	if err != nil {
+		return err
+	}
+	mtu := int(c.Settings().MTU)
+	if err := w.node.AddDevice(podDeviceOf(e, &cfg, mtu, &podWire{outlet{port: port}}), cfg); err != nil {
+		return err
+	}
+	at, err := w.watchAt(e.Device, port.FD(), w.fromPod(port, e.Ifindex))
+	if err != nil {
+		return errors.Join(err, w.node.RemoveDevice(e.Ifindex))
+	}
+	w.pods[e.Ifindex] = &podPort{port, at}
+	return nil
+}
+
+// detach undoes attach. It is not an error if there is no such endpoint.
+func (w *worker) detach(ifindex uint32) error {
+	p := w.pods[ifindex]
+	if p == nil {
+		return nil
+	}
+	delete(w.pods, ifindex)
+	err := w.node.RemoveDevice(ifindex)
+	if !w.sources[p.source].gone {
+		err = errors.Join(err, w.poll.Remove(p.port.FD()))
+	}
+	w.sources[p.source] = nil
+	return errors.Join(err, p.port.Close())
+}
+
+// update brings programs and maps to the cluster's present state.
+func (w *worker) update(c *cluster.Cluster) error {
+	cfg, err := c.NodeConfig(w.name)
+	if err != nil {
+		return err
+	}
+	for _, d := range w.node.Devices() {
+		if d.Kind == node.LXC {
+			continue
+		}
+		if err := w.node.Configure(d.Ifindex, cfg); err != nil {
+			return err
+		}
+	}
+	for _, e := range c.Endpoints(w.name) {
+		if w.pods[e.Ifindex] == nil {
+			continue // its port was lost
+		}
+		cfg, err := c.EndpointConfig(w.name, e.Endpoint)
+		if err != nil {
+			return err
+		}
+		if err := w.node.Configure(e.Ifindex, cfg); err != nil {
+			return err
+		}
+	}
+	return w.agent.Sync()
+}
+
 func (w *worker) watch(name string, fd int, next func() (bool, error)) error {
-	w.sources = append(w.sources, &source{name: name, fd: fd, next: next, burst: 1})
-	return w.poll.Add(fd, uint32(len(w.sources)-1))
+	_, err := w.watchAt(name, fd, next)
+	return err
+}
+
+// watchAt watches a descriptor and returns its source's index.
+func (w *worker) watchAt(name string, fd int, next func() (bool, error)) (int, error) {
+	at := slices.Index(w.sources, nil)
+	if at < 0 {
+		at = len(w.sources)
+		w.sources = append(w.sources, nil)
+	}
+	if err := w.poll.Add(fd, uint32(at)); err != nil {
+		return 0, err
+	}
+	w.sources[at] = &source{name: name, fd: fd, next: next, burst: 1}
+	return at, nil
 }
 
 // stop makes run return soon. It may be called from any goroutine.
@@ -225,7 +312,7 @@ func (w *worker) stop() {
 func (w *worker) close() error {
 	var err error
 	for _, p := range w.pods {
-		err = errors.Join(err, p.Close())
+		err = errors.Join(err, p.port.Close())
 	}
 	if w.host != nil {
 		err = errors.Join(err, w.host.Close())

@@ -1,0 +1,110 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Status is what a running lab tells about itself. Its JSON form is documented in
+// docs/status-json.md.
+type Status struct {
+	Name     string       `json:"name"`
+	Version  string       `json:"version"` // of hooklab
+	Engine   string       `json:"engine"`
+	Profile  string       `json:"profile"`
+	PID      int          `json:"pid"`
+	Started  time.Time    `json:"started"`
+	Sources  []string     `json:"sources"` // files of the description, as they were named
+	Nodes    []NodeStatus `json:"nodes"`
+	Pods     []PodStatus  `json:"pods"`
+	External []PodStatus  `json:"external"` // hosts outside of the cluster
+	Services int          `json:"services"`
+}
+
+// NodeStatus is a node of a running lab.
+type NodeStatus struct {
+	Name    string    `json:"name"`
+	IP      string    `json:"ip"`
+	PodCIDR string    `json:"podCIDR"`
+	Router  string    `json:"router"`
+	Stats   NodeStats `json:"stats"`
+}
+
+// PodStatus is a pod of a running lab, or a host outside.
+type PodStatus struct {
+	Namespace string         `json:"namespace,omitempty"`
+	Name      string         `json:"name"`
+	Node      string         `json:"node,omitempty"`
+	IP        string         `json:"ip"`
+	Phase     string         `json:"phase,omitempty"`
+	Command   *CommandStatus `json:"command,omitempty"` // what it runs
+}
+
+// Status asks the lab how it is.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	body, err := c.do(ctx, http.MethodGet, "status")
+	if err != nil {
+		return nil, err
+	}
+	s := &Status{}
+	if err := json.Unmarshal(body, s); err != nil {
+		return nil, fmt.Errorf("lab %s: answer to status: %w", c.name, err)
+	}
+	return s, nil
+}
+
+func (l *Lab) status(ctx context.Context) (*Status, error) {
+	i := l.info()
+	s := &Status{
+		Name: i.Name, Version: i.Version, Engine: i.Engine, Profile: i.Profile, PID: i.PID, Started: l.began,
+		Services: len(l.cluster.Services()), Pods: []PodStatus{}, External: []PodStatus{},
+	}
+	l.mu.Lock()
+	s.Sources = l.sources
+	l.mu.Unlock()
+	for _, w := range l.nodes() {
+		n, err := l.cluster.Node(w.name)
+		if err != nil {
+			continue // it is being removed
+		}
+		stats, err := w.stats(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.Nodes = append(s.Nodes, NodeStatus{
+			Name: n.Name, IP: n.IP.String(), PodCIDR: n.PodCIDR.String(), Router: n.Router.String(), Stats: *stats,
+		})
+	}
+	pods := l.cluster.Pods()
+	for i := range pods {
+		p := &pods[i]
+		s.Pods = append(s.Pods, PodStatus{
+			Namespace: p.Namespace, Name: p.Name, Node: p.Node, IP: p.IP.String(), Phase: p.Phase.String(),
+			Command: l.commandStatus(p.Ref()),
+		})
+	}
+	for _, e := range l.cluster.Settings().External {
+		at := newSpace(KindExternal, "", e.Name)
+		s.External = append(s.External, PodStatus{Name: e.Name, IP: e.IP.String(), Command: l.commandStatus(at.Ref())})
+	}
+	return s, nil
+}
+
+// commandStatus is the state of a command, nil if there is none.
+func (l *Lab) commandStatus(ref string) *CommandStatus {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.commands[ref]
+	if c == nil {
+		return nil
+	}
+	s := c.status()
+	return &s
+}
+
+// LostByProgram is the key in NodeStats.Lost of frames that a program dropped, which
+// Cilium counts, too.
+const LostByProgram = "dropped by the program"
