@@ -268,7 +268,8 @@ func (x *changer) addPod(p *cluster.Pod) error {
 	if err != nil {
 		return err
 	}
-	port, err := buildPod(ns, &p.Endpoint, n.Router, int(x.settings.MTU))
+	on := &seat{node: &n, ns: l.space(KindNode, n.Name), wire: l.state.Wire}
+	port, err := buildPod(ns, &p.Endpoint, on, int(x.settings.MTU))
 	if err != nil {
 		return err
 	}
@@ -293,6 +294,10 @@ func (x *changer) removePod(p *cluster.Pod) error {
 	if w, wErr := l.worker(p.Node); wErr == nil {
 		if doErr := w.node.Do(x.ctx, func() { err = w.detach(p.Ifindex) }); doErr != nil {
 			err = doErr
+		}
+		if l.state.Wire == wireVeth {
+			// It would go with the pod's namespace, but not before another one comes.
+			err = errors.Join(err, l.space(KindNode, p.Node).DelLink(p.Device))
 		}
 	}
 	return errors.Join(err, x.removeSpace(newSpace(KindPod, p.Namespace, p.Name)))
