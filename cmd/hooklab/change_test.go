@@ -47,9 +47,18 @@ spec:
 // between two pods that stay must not lose a packet.
 func TestPrivilegedChange(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
+	for _, wire := range []string{"tap", "veth"} {
+		t.Run(wire, func(t *testing.T) {
+			t.Parallel()
+			testChange(t, newSession(t), wire)
+		})
+	}
+}
+
+func testChange(t *testing.T, s *session, wire string) {
+	t.Helper()
 	s.write("cluster.yaml", changeBefore)
-	s.run("up", "--detach")
+	s.run("up", "--detach", "--wire", wire)
 	s.until("default/server", "exec", "client", "--", "curl", "-s", "-m", "5", "web")
 	ping := s.start("icmp_seq=5 ", "exec", "client", "--", "ping", "-i", "0.02", newPaths(s).ip["server"])
 	match := func(what, got, want string) {

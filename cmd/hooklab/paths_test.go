@@ -36,12 +36,22 @@ spec:
   - {name: empty, selector: {run: nobody}, ports: [80]}
 `
 
-// TestPrivilegedPaths drives every path of the lab with the programs that people use.
+// TestPrivilegedPaths drives every path of the lab with the programs that people use,
+// on both kinds of wire.
 func TestPrivilegedPaths(t *testing.T) {
 	t.Parallel()
-	s := newSession(t)
+	for _, wire := range []string{"tap", "veth"} {
+		t.Run(wire, func(t *testing.T) {
+			t.Parallel()
+			testPaths(t, newSession(t), "--wire", wire)
+		})
+	}
+}
+
+func testPaths(t *testing.T, s *session, flags ...string) {
+	t.Helper()
 	s.write("cluster.yaml", pathsCluster)
-	s.run("up", "--detach")
+	s.run(append([]string{"up", "--detach"}, flags...)...)
 	p := newPaths(s)
 	for _, server := range []string{"same", "other", "neighbour", "world"} {
 		s.until(`:\d+\n`, "exec", p.ref(server), "--", "curl", "-s", "-m", "5", server)
