@@ -115,12 +115,12 @@ func (p *Port) WriteParts(head, tail []byte, m *Meta) error {
 			clear(p.hdr[:])
 		}
 	}
-	p.vector(p.hdr[:p.vnet], head, tail)
+	parts := p.vector(p.hdr[:p.vnet], head, tail)
 	var errno unix.Errno
 	if p.tap {
-		_, errno = p.vectorCall(unix.SYS_WRITEV)
+		_, errno = p.vectorCall(unix.SYS_WRITEV, parts)
 	} else {
-		errno = p.writePacket(m)
+		errno = p.writePacket(parts, m)
 	}
 	if errno != 0 {
 		return p.fault("write", errno)
@@ -159,8 +159,7 @@ func (p *Port) WriteBatch(frames []Frame) (int, error) {
 // as much as the smaller ones themselves.
 
 func (p *Port) readTAP(b []byte, m *Meta) (int, error) {
-	p.vector(p.hdr[:p.vnet], nil, b)
-	n, errno := p.vectorCall(unix.SYS_READV)
+	n, errno := p.vectorCall(unix.SYS_READV, p.vector(p.hdr[:p.vnet], nil, b))
 	if errno != 0 {
 		return 0, p.fault("read", errno)
 	}
@@ -173,12 +172,11 @@ func (p *Port) readTAP(b []byte, m *Meta) (int, error) {
 // readPacket reads from the socket. The kernel hands over the device's view in
 // the address and the mark as a control message.
 func (p *Port) readPacket(b []byte, m *Meta) (int, error) {
-	p.vector(p.hdr[:p.vnet], nil, b)
 	p.msg = unix.Msghdr{
 		Name: (*byte)(unsafe.Pointer(&p.from)), Namelen: unix.SizeofSockaddrLinklayer,
 		Iov: &p.iov[0],
 	}
-	p.msg.SetIovlen(len(p.iov))
+	p.msg.SetIovlen(p.vector(p.hdr[:p.vnet], nil, b))
 	if p.mark {
 		p.ctl = markMessage{}
 		p.setControl()
@@ -203,10 +201,10 @@ func (p *Port) readPacket(b []byte, m *Meta) (int, error) {
 	return length, nil
 }
 
-// writePacket sends what the vector holds.
-func (p *Port) writePacket(m *Meta) unix.Errno {
+// writePacket sends the first parts of the vector.
+func (p *Port) writePacket(parts int, m *Meta) unix.Errno {
 	p.msg = unix.Msghdr{Iov: &p.iov[0]}
-	p.msg.SetIovlen(len(p.iov))
+	p.msg.SetIovlen(parts)
 	if p.mark && m != nil && m.Mark != 0 {
 		p.ctl = markMessage{mark: m.Mark}
 		p.ctl.hdr = unix.Cmsghdr{Level: unix.SOL_SOCKET, Type: unix.SO_MARK}
@@ -223,15 +221,21 @@ func (p *Port) setControl() {
 	p.msg.SetControllen(int(unsafe.Sizeof(p.ctl)))
 }
 
-func (p *Port) vector(parts ...[]byte) {
-	for i, b := range parts {
-		p.iov[i].Base = unsafe.SliceData(b)
-		p.iov[i].SetLen(len(b))
+// vector makes the parts that are not empty those of the next call, and counts them: the
+// kernel looks at each.
+func (p *Port) vector(hdr, head, tail []byte) (parts int) {
+	for _, b := range [...][]byte{hdr, head, tail} {
+		if len(b) > 0 {
+			p.iov[parts].Base = unsafe.SliceData(b)
+			p.iov[parts].SetLen(len(b))
+			parts++
+		}
 	}
+	return parts
 }
 
-func (p *Port) vectorCall(trap uintptr) (uintptr, unix.Errno) {
-	n, _, errno := unix.RawSyscall(trap, uintptr(p.fd), uintptr(unsafe.Pointer(&p.iov[0])), uintptr(len(p.iov)))
+func (p *Port) vectorCall(trap uintptr, parts int) (uintptr, unix.Errno) {
+	n, _, errno := unix.RawSyscall(trap, uintptr(p.fd), uintptr(unsafe.Pointer(&p.iov[0])), uintptr(parts))
 	p.iov = [3]unix.Iovec{}
 	return n, errno
 }

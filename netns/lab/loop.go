@@ -32,8 +32,9 @@ func (w *worker) run() error {
 }
 
 // drain reads what waits at a source, up to its burst, and sends what the frames have
-// left waiting for each other. A source with one frame at a time is asked once; if there
-// was more each time, the burst grows.
+// left waiting for each other. A source that has one frame at a time is asked once each time,
+// as the question whether there is another costs as much as to wait for it; if it is ready
+// again and again, the burst grows.
 func (w *worker) drain(s *source) {
 	for n := 1; ; n++ {
 		more, err := s.next()
@@ -42,12 +43,16 @@ func (w *worker) drain(s *source) {
 			break
 		}
 		if !more {
-			s.burst = 1
+			if n <= 2 { // there was one at most
+				s.burst, s.full = 1, 0
+			}
 			break
 		}
 		w.count()
 		if n >= s.burst {
-			s.burst = min(2*s.burst, readBudget)
+			if s.full++; s.full >= patience {
+				s.burst = min(2*s.burst, readBudget)
+			}
 			break
 		}
 	}

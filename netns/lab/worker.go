@@ -26,6 +26,7 @@ const (
 
 const (
 	readBudget = 64       // frames from one port before the next one's turn
+	patience   = 4        // bursts of one frame before longer ones
 	gcBudget   = 256      // conntrack entries looked at between two batches
 	ringSize   = 1024     // notifications
 	frameRoom  = 66 << 10 // the longest that any port hands over: an IP packet with its Ethernet header
@@ -69,6 +70,7 @@ type source struct {
 	// next reads a frame and runs it to its end; it is false if none waits.
 	next   func() (bool, error)
 	burst  int // frames to read before others have their turn
+	full   int // how often a burst was not the end of what waited
 	errors uint64
 	gone   bool // no longer watched
 }

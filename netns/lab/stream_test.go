@@ -1,0 +1,135 @@
+package lab_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
+
+	"github.com/hooklab/hooklab/netns"
+	"github.com/hooklab/hooklab/netns/lab"
+)
+
+// TestPrivilegedOrder sends numbered datagrams of changing lengths as fast as they go:
+// those that arrive are in order, whichever of them went together.
+func TestPrivilegedOrder(t *testing.T) {
+	t.Parallel()
+	for _, underlay := range []string{"", "socket"} {
+		w := upWith(t, article, func(o *lab.Options) { o.Underlay = underlay })
+		for _, to := range []struct {
+			ref, addr string
+			allowed   int // a kernel that moves us to another CPU may exchange some frames on the wire
+		}{
+			{"default/pod1-2", "10.0.1.79:9", 0},
+			{"default/pod2-1", "10.0.2.158:9", 200},
+		} {
+			const count = 20000
+			in := listenUDP(t, w.space(to.ref), ":9")
+			out := dial(t, w.space("default/pod1-1"), "udp4", to.addr)
+			sent := make(chan error, 1)
+			go func() {
+				b := make([]byte, 1200)
+				for i := range uint32(count) {
+					binary.BigEndian.PutUint32(b, i)
+					if _, err := out.Write(b[:18+i/7%5*200]); err != nil {
+						sent <- err
+						return
+					}
+				}
+				sent <- nil
+			}()
+			b := make([]byte, 2000)
+			got, wrong, last := 0, 0, int64(-1)
+			for last < count-1 {
+				// The end of what was sent may be lost.
+				must(t, in.SetReadDeadline(time.Now().Add(2*time.Second)))
+				if _, err := in.Read(b); err != nil {
+					break
+				}
+				n := int64(binary.BigEndian.Uint32(b))
+				if n <= last {
+					wrong++
+				}
+				got, last = got+1, max(last, n)
+			}
+			must(t, <-sent)
+			t.Logf("underlay %q, %s: %d of %d arrived, %d out of order", underlay, to.ref, got, count, wrong)
+			if got < 64 || wrong > to.allowed {
+				t.Errorf("underlay %q, %s: %d of %d arrived, %d out of order, want at most %d", underlay, to.ref, got, count, wrong, to.allowed)
+			}
+		}
+	}
+}
+
+// TestPrivilegedTshark looks at the wire with tshark, which must be able to take every
+// frame apart: aggregates, batches and single ones.
+func TestPrivilegedTshark(t *testing.T) {
+	t.Parallel()
+	for _, underlay := range []string{"", "socket"} {
+		w := upWith(t, article, func(o *lab.Options) { o.Underlay = underlay })
+		wire := tap(t, w.space("wire/underlay"), "node2")
+		echo(t, w.space("default/pod2-1"), ":80")
+		pod := w.space("default/pod1-1")
+		if _, _, err := ping(pod, "10.0.2.158", 3); err != nil {
+			t.Fatal(err)
+		}
+		exchange(t, dial(t, pod, "tcp4", "10.0.2.158:80"), 300<<10)
+		c := dial(t, pod, "udp4", "10.0.2.158:80")
+		for range 50 {
+			_, err := c.Write([]byte("eighteen bytes of x"))
+			must(t, err)
+		}
+		_, err := c.Read(make([]byte, 100))
+		must(t, err)
+
+		var file bytes.Buffer
+		p := pcapgo.NewWriter(&file)
+		must(t, p.WriteFileHeader(1<<18, layers.LinkTypeEthernet))
+		frames := captured(t, wire, isVXLAN)
+		for _, s := range frames {
+			must(t, p.WritePacket(gopacket.CaptureInfo{Timestamp: time.Now(), CaptureLength: len(s.frame), Length: len(s.frame)}, s.frame))
+		}
+		name := filepath.Join(t.TempDir(), "wire.pcap")
+		must(t, os.WriteFile(name, file.Bytes(), 0o600))
+		if len(frames) < 10 {
+			t.Errorf("only %d frames on the wire", len(frames))
+		}
+		// A batch of several datagrams is one frame here; tshark sees the first.
+		out, err := exec.Command("tshark", "-r", name, "-d", "udp.port==8472,vxlan", "-T", "fields",
+			"-e", "frame.protocols", "-e", "_ws.malformed", "-e", "_ws.expert.severity").Output()
+		must(t, err)
+		lines := strings.Split(strings.TrimRight(string(out), "\n"), "\n")
+		if len(lines) != len(frames) {
+			t.Errorf("underlay %q: tshark reads %d frames of %d", underlay, len(lines), len(frames))
+		}
+		const severe = "8388608" // PI_ERROR
+		for i, line := range lines {
+			f := strings.Split(line, "\t")
+			if !strings.Contains(f[0], "udp:vxlan:eth:ethertype:ip:") || f[1] != "" || strings.Contains(f[2], severe) {
+				t.Errorf("underlay %q: frame %d: %q", underlay, i+1, f)
+			}
+		}
+	}
+}
+
+// listenUDP opens a socket with room for a burst.
+func listenUDP(tb testing.TB, ns *netns.NS, addr string) *net.UDPConn {
+	tb.Helper()
+	var c net.PacketConn
+	must(tb, ns.Do(func() (err error) {
+		c, err = net.ListenPacket("udp4", addr)
+		return err
+	}))
+	tb.Cleanup(func() { must(tb, c.Close()) })
+	must(tb, c.(*net.UDPConn).SetReadBuffer(4<<20))
+	return c.(*net.UDPConn)
+}
