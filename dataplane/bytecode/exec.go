@@ -478,7 +478,7 @@ func (m *machine) exec() (ret uint64, at *inst) {
 
 		case opBack:
 			if m.steps -= int64(in.imm); m.steps < 0 {
-				m.fail("more than %d instructions", maxSteps)
+				m.fail("more than %d instructions", m.maxSteps)
 				return 0, in
 			}
 			ip = (*inst)(unsafe.Add(unsafe.Pointer(ip), in.off))
@@ -669,7 +669,7 @@ func (m *machine) exec() (ret uint64, at *inst) {
 				return 0, in
 			}
 			if m.steps -= int64(in.imm); m.steps < 0 {
-				m.fail("more than %d instructions", maxSteps)
+				m.fail("more than %d instructions", m.maxSteps)
 				return 0, in
 			}
 			f := &m.frames[m.depth]

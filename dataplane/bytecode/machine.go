@@ -68,7 +68,8 @@ type machine struct {
 
 	prog     *program // running
 	code     *decoder
-	steps    int64
+	steps    int64 // left
+	maxSteps int64 // of a run
 	tailLeft int
 
 	cover    bool     // count lines in all runs
@@ -79,7 +80,7 @@ type machine struct {
 }
 
 func newMachine() *machine {
-	m := &machine{}
+	m := &machine{maxSteps: maxSteps}
 	m.regions = make([]region, firstRegion, 64)
 	m.objects = make([]machineObject, firstRegion)
 	m.regions[regionStack] = regionOf(m.stack[:maxFrames*stackSize])
@@ -91,7 +92,7 @@ func (m *machine) reset(p *dataplane.Packet, env *dataplane.Env) {
 	m.p, m.env = p, env
 	m.meta = metadata{protocol: protocolOf(p), network: header.EthernetSize, wireLen: uint32(len(p.Data))}
 	m.verdict, m.fault, m.reserved = dataplane.Verdict{}, nil, 0
-	m.depth, m.steps, m.tailLeft = 0, maxSteps, maxTailCalls
+	m.depth, m.steps, m.tailLeft = 0, m.maxSteps, maxTailCalls
 	clear(m.stack[:m.used])
 	m.used = stackSize
 	m.regions = m.regions[:len(m.objects)]
