@@ -21,7 +21,7 @@ func newMap(a *app) *cobra.Command {
 For a running lab they are the maps that its packets use. With -f FILE they are what
 the agent of the node writes for that cluster, so connections, fragments and counters
 are empty and the programs' own maps (cilium_calls_*) are not there.`,
-	}, newMapList(a), newMapGet(a))
+	}, newMapList(a), newMapGet(a), newMapDump(a))
 }
 
 // nodeFlag adds --node, with the names of the target's nodes for completion.

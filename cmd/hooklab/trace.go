@@ -24,6 +24,7 @@ type traceFlags struct {
 	packet   packetFlags
 	each     bool
 	commit   bool
+	states   []string
 	icmp     bool
 	arp      bool
 	tcp, udp uint16
@@ -71,10 +72,14 @@ func newTrace(*app) *cobra.Command {
 		if err := f.checkEnds(c); err != nil {
 			return err
 		}
-		if f.interactive {
-			return f.step(cmd, c, questions)
+		st, err := f.state(cmd, t, c)
+		if err != nil {
+			return err
 		}
-		js, err := f.answer(c, questions)
+		if f.interactive {
+			return f.step(cmd, c, st, questions)
+		}
+		js, err := f.answer(c, st, questions)
 		if err != nil {
 			return err
 		}
@@ -102,7 +107,8 @@ func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 	fl.BoolVar(&q.DontFragment, "df", false, "set DF even if the packet is too long for the route")
 	fl.IntVar(&q.Size, "size", 0, "`BYTES` of data (default 56 for ICMP, 0 otherwise)")
 	fl.BoolVar(&f.each, "each-backend", false, "one trace for each backend that the service may choose")
-	fl.BoolVar(&f.commit, "commit", false, "let the packets of --pcap meet what those before have changed; else each meets the same maps")
+	fl.BoolVar(&f.commit, "commit", false, "keep what the packets change: for the next one of --pcap, and in the files of --state; else nothing changes")
+	fl.StringArrayVar(&f.states, "state", nil, "maps as 'map dump' or bpftool wrote them: [NODE=]`PATH` of a file or directory, NODE=agent for those that the agent writes; may be repeated")
 	f.packet.register(cmd, q, t)
 	fl.BoolVarP(&f.interactive, "interactive", "i", false, "go through it step by step, with commands from standard input; help lists them")
 	fl.Var(&f.detail, "detail", "how much the text tells: "+strings.Join(f.detail.values, ", "))
@@ -189,6 +195,9 @@ func (f *traceFlags) read(cmd *cobra.Command) error {
 func (f *traceFlags) readProfiles() error {
 	if f.commit && f.each {
 		return errors.New("--commit and --each-backend: each backend is tried with the same maps")
+	}
+	if len(f.profiles) > 1 && (f.commit || len(f.states) > 0) {
+		return errors.New("--state and --commit need one profile: the maps of one do not fit another")
 	}
 	if len(f.profiles) > 2 {
 		return fmt.Errorf("--profile %s: at most two", strings.Join(f.profiles, ","))

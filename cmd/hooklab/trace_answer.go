@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"slices"
+
+	"github.com/spf13/cobra"
 
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
@@ -10,10 +13,24 @@ import (
 	"github.com/hooklab/hooklab/maps"
 )
 
+// state is the maps that the question is about: those of --state, else of the running
+// lab in its own profile; without either they are as the agents write them.
+func (f *traceFlags) state(cmd *cobra.Command, t *target, c *cluster.Cluster) (*stateFiles, error) {
+	if len(f.states) > 0 {
+		return readState(c, f.states)
+	}
+	running, err := t.client()
+	if err != nil || running == nil || len(f.profiles) > 0 {
+		return &stateFiles{}, err
+	}
+	st, err := labState(cmd.Context(), running, c)
+	return &stateFiles{state: st}, err
+}
+
 // answer answers the questions, or one of them in several profiles.
-func (f *traceFlags) answer(c *cluster.Cluster, questions []asked) ([]*journey.Journey, error) {
+func (f *traceFlags) answer(c *cluster.Cluster, st *stateFiles, questions []asked) ([]*journey.Journey, error) {
 	if len(f.profiles) == 0 {
-		return f.ask(c, questions)
+		return f.ask(c, st, questions)
 	}
 	var out []*journey.Journey
 	for _, p := range f.profiles {
@@ -21,7 +38,7 @@ func (f *traceFlags) answer(c *cluster.Cluster, questions []asked) ([]*journey.J
 		if err != nil {
 			return nil, err
 		}
-		js, err := f.ask(other, questions)
+		js, err := f.ask(other, st, questions)
 		if err != nil {
 			return nil, err
 		}
@@ -31,10 +48,13 @@ func (f *traceFlags) answer(c *cluster.Cluster, questions []asked) ([]*journey.J
 }
 
 // ask answers questions with the emulated engine.
-func (f *traceFlags) ask(c *cluster.Cluster, questions []asked) (out []*journey.Journey, err error) {
-	a := journey.NewAsker(c, journey.Options{
-		Engine: func(m *maps.Set) (dataplane.Runner, error) { return emu.New(m), nil }, Keep: f.commit,
+func (f *traceFlags) ask(c *cluster.Cluster, st *stateFiles, questions []asked) (out []*journey.Journey, err error) {
+	a, err := journey.NewAsker(c, journey.Options{
+		Engine: func(m *maps.Set) (dataplane.Runner, error) { return emu.New(m), nil }, Keep: f.commit, State: st.state,
 	})
+	if err != nil {
+		return nil, exitWith(exitUsage, err)
+	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	for i := range questions {
 		x := &questions[i]
@@ -47,7 +67,21 @@ func (f *traceFlags) ask(c *cluster.Cluster, questions []asked) (out []*journey.
 		}
 		out = append(out, js...)
 	}
-	return out, nil
+	return out, f.keep(a, st, out)
+}
+
+// keep writes what has changed into the files that the state came from, unless it
+// rests on what is not known.
+func (f *traceFlags) keep(a *journey.Asker, st *stateFiles, js []*journey.Journey) error {
+	unknown := slices.ContainsFunc(js, func(j *journey.Journey) bool { return j.Verdict.Outcome == journey.Unknown })
+	if !f.commit || unknown || len(st.files) == 0 {
+		return nil
+	}
+	now, err := a.State()
+	if err != nil {
+		return err
+	}
+	return st.write(now)
 }
 
 // askOne answers one question. A packet of a capture that begins nowhere here is not

@@ -4,12 +4,14 @@ package main
 const (
 	traceLong = `Simulate a packet through the cluster and show its whole journey: every hook with its
 functions, map lookups and rewrites, the host stacks, the tunnel, the receiver and the
-answer. It needs no privileges and no network, sends nothing and changes nothing.
+answer. It needs no privileges and no network, and sends nothing.
 
 An end is a pod (NAME or NAMESPACE/NAME), node/NAME, svc/NAME, svc/NAMESPACE/NAME, the
 name of an external host, or an IP address. The packet is an ICMP echo request unless
---tcp, --udp or --arp says otherwise. Every map is as the agents write it for the
-cluster; connections that a running lab has are not taken over.
+--tcp, --udp or --arp says otherwise. The maps are those of the running lab, or of
+--state: what 'hooklab map dump' or 'bpftool map dump -j' wrote on a node. With -f alone
+they are as the agents write them for the cluster. What a state does not tell and would
+have to be known makes the verdict UNKNOWN. Nothing is changed without --commit.
 
 --packet and --pcap trace given bytes: a packet begins where its source address is at
 home, at the pod --from, or at --hook. --hook from-overlay@NODE, from-container@POD and
@@ -59,6 +61,9 @@ DELIVERED or TO STACK, dropped is DROPPED or LOST.`
   # Step by step, with changes to maps; the same from a script
   hooklab trace --from pod1-1 --to pod1-2 -i
   printf 'run cilium_lxc\nback\ndel cilium_lxc 10.0.1.79:0\nrun\n' | hooklab trace --from pod1-1 --to pod1-2 -i
+
+  # What a real node's maps say: each dumped by bpftool into worker/MAP.json
+  hooklab trace -f cluster.yaml --state worker=worker/ --from pod1-1 --to svc/web --tcp 80
 
   # Where the article and a real Cilium 1.12.8 part
   hooklab trace --from pod1-1 --to pod1-2 --profile article,cilium-1.12

@@ -45,7 +45,7 @@ type stepShell struct {
 }
 
 // step is trace -i.
-func (f *traceFlags) step(cmd *cobra.Command, c *cluster.Cluster, questions []asked) error {
+func (f *traceFlags) step(cmd *cobra.Command, c *cluster.Cluster, st *stateFiles, questions []asked) error {
 	if len(questions) != 1 {
 		return usageError(cmd, fmt.Errorf("-i goes through one packet: these are %d", len(questions)))
 	}
@@ -68,7 +68,7 @@ func (f *traceFlags) step(cmd *cobra.Command, c *cluster.Cluster, questions []as
 	default:
 		return usageError(cmd, errors.New("-i goes through one journey: give one profile"))
 	}
-	outcome, err := stepThrough(cmd.Context(), c, x.q, cmd.InOrStdin(), cmd.OutOrStdout())
+	outcome, err := stepThrough(cmd.Context(), c, st.state, x.q, cmd.InOrStdin(), cmd.OutOrStdout())
 	if err != nil || outcome == "" {
 		return err
 	}
@@ -77,8 +77,10 @@ func (f *traceFlags) step(cmd *cobra.Command, c *cluster.Cluster, questions []as
 
 // stepThrough runs step mode until its input ends. A pipe's commands are echoed, and the
 // first bad one ends it. The outcome is empty if the end has not come.
-func stepThrough(ctx context.Context, c *cluster.Cluster, q journey.Question, in io.Reader, out io.Writer) (outcome journey.Outcome, err error) {
-	st, err := journey.NewStepper(c, func(m *maps.Set) (dataplane.Runner, error) { return emu.New(m), nil }, q)
+func stepThrough(ctx context.Context, c *cluster.Cluster, state journey.State, q journey.Question, in io.Reader, out io.Writer) (outcome journey.Outcome, err error) {
+	st, err := journey.NewStepper(c, journey.Options{
+		Engine: func(m *maps.Set) (dataplane.Runner, error) { return emu.New(m), nil }, State: state,
+	}, q)
 	if err != nil {
 		return "", stepError(err)
 	}

@@ -29,18 +29,24 @@ type Options struct {
 	// Keep lets what a question has changed stay for the next one. Without it every
 	// question meets the same cluster.
 	Keep bool
+	// State is what the maps of nodes are; nil is as their agents write them.
+	State State
 }
 
 // Asker answers questions about a cluster. The cluster stays as it is. It is used by
 // one goroutine.
 type Asker struct {
-	cluster *cluster.Cluster
+	cluster *cluster.Cluster // with the endpoints that the state has
 	opts    Options
 	kept    *world // nil: nothing is kept yet
 }
 
-// NewAsker makes an asker. Not calling Close is an error.
-func NewAsker(c *cluster.Cluster, o Options) *Asker { return &Asker{cluster: c, opts: o} }
+// NewAsker makes an asker. Not calling Close is an error. The error, for a state that
+// does not fit the cluster, is cluster.ErrInput.
+func NewAsker(c *cluster.Cluster, o Options) (*Asker, error) {
+	c, err := withState(c, o.State)
+	return &Asker{cluster: c, opts: o}, err
+}
 
 // Close ends what was kept.
 func (a *Asker) Close() error {
@@ -117,7 +123,7 @@ func (a *Asker) Wait(d time.Duration) error {
 func (a *Asker) answer(q Question, send func(*world) error) (j *Journey, err error) {
 	w := a.kept
 	if w == nil {
-		if w, err = newWorld(a.cluster, a.opts.Engine); err != nil {
+		if w, err = newWorld(a.cluster, &a.opts, nil); err != nil {
 			return nil, err
 		}
 		if a.opts.Keep {
@@ -131,13 +137,14 @@ func (a *Asker) answer(q Question, send func(*world) error) (j *Journey, err err
 
 // Ask answers one question; see Asker.Ask.
 func Ask(c *cluster.Cluster, engine Engine, q Question) (*Journey, error) {
-	return NewAsker(c, Options{Engine: engine}).Ask(q) // keeps nothing, so there is nothing to close
+	a := &Asker{cluster: c, opts: Options{Engine: engine}} // keeps nothing, so there is nothing to close
+	return a.Ask(q)
 }
 
 // Inject simulates a frame that appears at a point of the cluster. The question only
 // says in words what it is.
 func Inject(c *cluster.Cluster, engine Engine, q Question, at sim.Point, frame []byte) (*Journey, error) {
-	a := NewAsker(c, Options{Engine: engine})
+	a := &Asker{cluster: c, opts: Options{Engine: engine}}
 	return a.answer(q, func(w *world) error { return w.inject(at, frame, 1) })
 }
 
@@ -255,8 +262,7 @@ func (q *Question) arp(w *world) ([]byte, error) {
 
 // assume is what a simulated answer takes for granted.
 func (r *recorder) assume() []string {
-	out := []string{"every map is as the agents write it for this cluster; there are no connections before"}
-	out = append(out, r.assumed...)
+	out := slices.Clone(r.assumed)
 	if slices.ContainsFunc(r.packets, func(p *Packet) bool { return p.Fate.refusal != "" }) {
 		out = append(out, "what listens is read from the backends of services, named ports and known servers in run")
 	}

@@ -17,6 +17,12 @@ func (b *runBuilder) decide(e *node.Event) {
 	if k := e.Packet.TunnelIn; e.Hook.Prog == dataplane.FromOverlay && k.Present {
 		b.decided(TopicSource, "the sender's identity is the VNI, "+b.node.identity(k.ID))
 	}
+	b.decideLookups()
+	b.route(e)
+}
+
+// decideLookups reads the decisions that lookups tell.
+func (b *runBuilder) decideLookups() {
 	ls := b.run.lookups
 	for i := 0; i < len(ls); {
 		n := together(ls[i:])
@@ -35,7 +41,6 @@ func (b *runBuilder) decide(e *node.Event) {
 		}
 		i += n
 	}
-	b.route(e)
 }
 
 func (b *runBuilder) decided(t Topic, text string) {

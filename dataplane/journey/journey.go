@@ -20,6 +20,8 @@ type Journey struct {
 	Assumed  []string  `json:"assumed,omitempty"` // what the cluster's description leaves open
 	Packets  []*Packet `json:"packets"`           // in the order in which they get on their way
 	Verdict  Verdict   `json:"verdict"`
+	// State is set where maps were given or are kept.
+	State *StateHash `json:"state,omitempty"`
 
 	cluster *cluster.Cluster // that was asked about
 
@@ -73,6 +75,7 @@ type Packet struct {
 	ends      []*ended // of its frames, in order
 	fragments int
 	pieces    map[uint64]int // the number of the fragment that a frame is or carries
+	undecided string         // what would have to be known to go on
 	went      bool           // it has left the socket that waits for ARP
 }
 
@@ -176,6 +179,7 @@ type Run struct {
 
 	lookups   []lookup
 	explained *explanation // of a drop
+	unknown   string       // what would have to be known to go on
 }
 
 // LineKind says what a line tells, and so which of its fields are set.

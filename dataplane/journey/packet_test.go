@@ -235,7 +235,10 @@ func TestEachBackend(t *testing.T) {
 		{"node/cilium-worker", "svc/kube-system/kube-dns", 2},
 		{"pod1-1", "pod1-2", 1},
 	} {
-		a := journey.NewAsker(c, journey.Options{Engine: engine})
+		a, err := journey.NewAsker(c, journey.Options{Engine: engine})
+		if err != nil {
+			t.Fatal(err)
+		}
 		js, err := a.EachBackend(journey.Question{From: tt.from, To: tt.to, Protocol: journey.UDP, Port: 53})
 		if err != nil || len(js) != tt.want {
 			t.Fatalf("%s: got %d, %v", tt.from, len(js), err)
@@ -259,7 +262,10 @@ func TestKeep(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, keep := range []bool{false, true} {
-		a := journey.NewAsker(c, journey.Options{Engine: engine, Keep: keep})
+		a, err := journey.NewAsker(c, journey.Options{Engine: engine, Keep: keep})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for i := range 2 {
 			j, err := a.Ask(journey.Question{Packet: ping})
 			if err != nil {

@@ -22,6 +22,10 @@ type nodeView struct {
 	devices map[uint32]string
 
 	hostEndpoint uint16
+
+	given    bool      // its maps are those of state, not of its agent
+	state    NodeState // nil: nothing is known
+	ctForced bool      // conntrack is as the question says
 }
 
 // device is a device's name.
@@ -37,6 +41,8 @@ type recorder struct {
 	cluster *cluster.Cluster
 	nodes   map[string]*nodeView
 	assumed []string           // beyond what every answer takes for granted
+	hashed  bool               // before is wanted
+	before  hashes             // states of the nodes met, before the question
 	choices int                // of kube-proxy: backends that it chose from
 	packets []*Packet          // in the order in which they got on their way
 	all     map[uint64]*Packet // by Event.Packet
@@ -48,7 +54,10 @@ type recorder struct {
 }
 
 func newRecorder(w *world) *recorder {
-	return &recorder{pause: w.pause, cluster: w.cluster, nodes: w.nodes, all: map[uint64]*Packet{}, frames: map[uint64]*Packet{}, place: map[*Packet]string{}}
+	return &recorder{
+		pause: w.pause, cluster: w.cluster, nodes: w.nodes, before: hashes{}, hashed: w.hashed,
+		all: map[uint64]*Packet{}, frames: map[uint64]*Packet{}, place: map[*Packet]string{},
+	}
 }
 
 // ended is the end of one of a packet's frames.
@@ -66,6 +75,9 @@ type ended struct {
 // see is the simulation's observer.
 func (r *recorder) see(e *sim.Event) {
 	p := r.packet(e)
+	if p.undecided != "" {
+		return
+	}
 	if !p.went && e.Kind != sim.Sent && e.Kind != sim.Waiting {
 		p.went = true
 		r.packets = append(r.packets, p)
@@ -109,6 +121,9 @@ func (r *recorder) packet(e *sim.Event) *Packet {
 	if p == nil {
 		p = &Packet{Summary: dissect.Summary(e.Data), brief: brief(e.Data), proto: transport(e.Data), ttl: ttl(e.Data), length: len(e.Data), sent: e.Packet, parent: e.Parent, Relation: relation(e.Relation)}
 		r.all[e.Packet] = p
+		if of := r.frames[e.Parent]; of != nil {
+			p.undecided = of.undecided
+		}
 	}
 	r.frames[e.Frame] = p
 	p.count(e)
@@ -178,6 +193,9 @@ func (r *recorder) nodeStep(p *Packet, e *sim.Event) {
 	case node.EventOut:
 		r.tap(p, e, "Out")
 	case node.EventBefore:
+		if r.hashed {
+			r.before.note(n)
+		}
 		r.run = n.begin(step)
 		if r.pause != nil {
 			r.pauseBefore(p, e, n)
@@ -185,6 +203,10 @@ func (r *recorder) nodeStep(p *Packet, e *sim.Event) {
 	case node.EventAfter:
 		run := n.end(r.run, step)
 		p.add(e, StepHook, run.Program+" at "+run.Direction+" of "+e.Device).Run = run
+		if run.unknown != "" {
+			p.undecided = run.unknown
+			return
+		}
 		r.untapped(p, e, n, run)
 	case node.EventToStack:
 		p.add(e, StepStack, "the host stack receives it from "+e.Device)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/node"
@@ -43,6 +44,9 @@ func (n *nodeView) end(r *running, e *node.Event) *Run {
 	if buffer := e.Packet.Trace; buffer != nil {
 		b.steps(buffer)
 	}
+	if b.cutUnknown() || b.strangeEndpoint(e) {
+		return b.run
+	}
 	for _, d := range diff {
 		if d.Map == maps.NameTailCallBuffer {
 			continue
@@ -60,6 +64,52 @@ func (n *nodeView) end(r *running, e *node.Event) *Run {
 		b.explain(e)
 	}
 	return b.run
+}
+
+// cutUnknown ends a run at the first lookup that the state does not answer.
+func (b *runBuilder) cutUnknown() bool {
+	for i := range b.run.lookups {
+		l := &b.run.lookups[i]
+		why := b.node.unknown(l)
+		if why == "" {
+			continue
+		}
+		b.run.unknown = why
+		b.run.Lines, b.run.lookups = b.run.Lines[:l.line], b.run.lookups[:i]
+		b.run.Drop, b.run.Action, b.run.Result = 0, 0, "not known: "+why
+		b.decideLookups()
+		return true
+	}
+	return false
+}
+
+// strangeEndpoint ends a run at an endpoint that is in the state but not in the
+// cluster's description.
+func (b *runBuilder) strangeEndpoint(e *node.Event) bool {
+	if !b.node.given {
+		return false
+	}
+	why := ""
+	if v := e.Verdict; v.Kind() == dataplane.Redirected && b.node.devices[v.Ifindex] == "" {
+		why = fmt.Sprintf("the state of node %s redirects to ifindex %d, which is no device of the cluster's description", b.node.name, v.Ifindex)
+	}
+	for i := range b.run.Lines {
+		l := &b.run.Lines[i]
+		if l.Kind == LineTailCall && !*l.Hit && l.Map == maps.NamePolicyCall && !b.node.hasEndpoint(uint16(*l.Slot)) {
+			why = fmt.Sprintf("the state of node %s has endpoint %d, which is not in the cluster's description", b.node.name, *l.Slot)
+		}
+	}
+	if why == "" {
+		return false
+	}
+	b.run.unknown = why
+	b.run.Drop, b.run.Action, b.run.Result = 0, 0, "not known: "+why
+	b.decideLookups()
+	return true
+}
+
+func (n *nodeView) hasEndpoint(id uint16) bool {
+	return slices.ContainsFunc(n.cluster.Endpoints(n.name), func(e cluster.NodeEndpoint) bool { return e.ID == id })
 }
 
 // result says what a program's verdict means for the frame.

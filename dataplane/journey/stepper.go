@@ -26,7 +26,7 @@ const nodesAtStart = 64
 // so it happens again up to the moment before.
 type Stepper struct {
 	cluster  *cluster.Cluster
-	engine   Engine
+	opts     Options
 	question Question
 
 	world   *world
@@ -48,12 +48,15 @@ type edit struct {
 
 // NewStepper stops before the first moment. Not calling Close is an error. Errors are
 // those of Ask.
-func NewStepper(c *cluster.Cluster, engine Engine, q Question) (*Stepper, error) {
-	a := NewAsker(c, Options{Engine: engine})
+func NewStepper(c *cluster.Cluster, o Options, q Question) (*Stepper, error) {
+	a, err := NewAsker(c, o)
+	if err != nil {
+		return nil, err
+	}
 	if err := a.check(&q); err != nil {
 		return nil, err
 	}
-	s := &Stepper{cluster: c, engine: engine, question: q}
+	s := &Stepper{cluster: a.cluster, opts: o, question: q}
 	return s, s.begin()
 }
 
@@ -62,7 +65,7 @@ func (s *Stepper) begin() error {
 	s.now, s.past, s.journey, s.err = &Moment{}, sha256.New(), nil, nil
 	var yield func(*Moment) bool
 	n := 0
-	w, err := newSteppedWorld(s.cluster, s.engine, func(m *Moment) {
+	w, err := newWorld(s.cluster, &s.opts, func(m *Moment) {
 		if yield == nil {
 			return
 		}

@@ -12,7 +12,7 @@ import (
 
 func stepper(tb testing.TB, q journey.Question) *journey.Stepper {
 	tb.Helper()
-	s, err := journey.NewStepper(article(tb), engine, q)
+	s, err := journey.NewStepper(article(tb), journey.Options{Engine: engine}, q)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestStepperEntries(t *testing.T) {
 // TestStepperRefusesBadQuestions gives the errors of Ask.
 func TestStepperRefusesBadQuestions(t *testing.T) {
 	t.Parallel()
-	if _, err := journey.NewStepper(article(t), engine, journey.Question{From: "pod1-1"}); !errors.Is(err, journey.ErrQuestion) {
+	if _, err := journey.NewStepper(article(t), journey.Options{Engine: engine}, journey.Question{From: "pod1-1"}); !errors.Is(err, journey.ErrQuestion) {
 		t.Errorf("got %v", err)
 	}
 	s := stepper(t, journey.Question{From: "svc/web", To: "pod1-1"})

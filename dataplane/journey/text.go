@@ -280,6 +280,13 @@ func (j *Journey) conclude(p *page, decisions bool) {
 		p.line(plain, stepIndent, 2, "• "+v.Answer)
 	}
 	j.dependencies(p)
+	if h := j.State; h != nil {
+		kept := "the changes are kept"
+		if !h.Kept {
+			kept = "nothing is kept"
+		}
+		p.line(dim, stepIndent, 4, fmt.Sprintf("state %s before, %s after; %s", h.Before, h.After, kept))
+	}
 	c := green
 	if v.Outcome != Delivered && v.Outcome != ToStack {
 		c = red

@@ -12,6 +12,9 @@ import (
 
 // fateOf is what became of a packet: received, if any of its forms was.
 func fateOf(p *Packet) Fate {
+	if p.undecided != "" {
+		return Fate{Outcome: Unknown, Place: p.lastPlace(), Text: p.undecided}
+	}
 	if len(p.ends) == 0 {
 		return Fate{Outcome: Unknown, Place: p.lastPlace(), Text: "the simulation ended before the packet did"}
 	}
@@ -229,6 +232,9 @@ func (j *Journey) answer(p *Packet) string {
 		}
 		if a.Fate.Outcome == Delivered {
 			return fmt.Sprintf("%s came to %s", what, a.Fate.Place)
+		}
+		if a.Fate.Outcome == Unknown {
+			return fmt.Sprintf("what becomes of %s is not known: %s", what, a.Fate.Text)
 		}
 		return fmt.Sprintf("%s did not arrive: %s at %s: %s", what, a.Fate.Outcome, a.Fate.Place, a.Fate.Text)
 	}

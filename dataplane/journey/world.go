@@ -22,15 +22,14 @@ type world struct {
 	rec     *recorder            // of the question that is being answered
 	backend int                  // that it wants; 0: by chance
 	pause   func(*Moment)        // of those who step; nil: nobody does
+	state   State                // nil: as the agents write it
+	hashed  bool                 // the state's hashes are wanted
+	keeps   bool                 // what a question changes stays
 }
 
-func newWorld(c *cluster.Cluster, engine Engine) (*world, error) {
-	return newSteppedWorld(c, engine, nil)
-}
-
-// newSteppedWorld is newWorld with somebody who wants to see every moment.
-func newSteppedWorld(c *cluster.Cluster, engine Engine, pause func(*Moment)) (*world, error) {
-	w := &world{cluster: c, nodes: map[string]*nodeView{}, pause: pause}
+// newWorld makes a world; pause, if it is not nil, is called at every moment.
+func newWorld(c *cluster.Cluster, o *Options, pause func(*Moment)) (*world, error) {
+	w := &world{cluster: c, nodes: map[string]*nodeView{}, pause: pause, state: o.State, hashed: o.State != nil || o.Keep, keeps: o.Keep}
 	w.rec = newRecorder(w)
 	settings := c.Settings()
 	var onTrace func()
@@ -41,7 +40,7 @@ func newSteppedWorld(c *cluster.Cluster, engine Engine, pause func(*Moment)) (*w
 		OnTrace: onTrace,
 		Engine: func(m *maps.Set) (dataplane.Runner, error) {
 			w.made = m
-			return engine(m)
+			return o.Engine(m)
 		},
 		// A node's chance is asked for when its engine has been made.
 		Rand: func(node string) func() uint32 {
@@ -51,7 +50,8 @@ func newSteppedWorld(c *cluster.Cluster, engine Engine, pause func(*Moment)) (*w
 			return w.chance(rand.New(rand.NewPCG(settings.Seed, h.Sum64())).Uint32)
 		},
 		KubeProxy: w.kubeProxy(rand.New(rand.NewPCG(settings.Seed, 0)).IntN),
-		Observer:  func(e *sim.Event) { w.rec.see(e) }, TraceSteps: stepsOfOneRun, AnswerWorld: true, RoutePods: true,
+		Fill:      w.fill, Start: o.State.start(c),
+		Observer: func(e *sim.Event) { w.rec.see(e) }, TraceSteps: stepsOfOneRun, AnswerWorld: true, RoutePods: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("simulate: %w", err)
@@ -99,7 +99,10 @@ func (w *world) answer(q Question, send func(*world) error) (*Journey, error) {
 	}
 	j := newJourney(w.cluster, q)
 	j.Packets, j.choices = w.rec.finish(), w.rec.choices
-	j.Assumed = w.rec.assume()
+	j.Assumed = append(w.stateText(), w.rec.assume()...)
+	if w.hashed {
+		j.State = w.stateHash(w.rec.before, w.keeps)
+	}
 	j.judge(err)
 	return j, nil
 }

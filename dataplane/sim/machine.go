@@ -28,6 +28,7 @@ type machine struct {
 	cfg     dataplane.Config
 	version int                                 // of the cluster that it has
 	pods    map[uint32]dataplane.EndpointConfig // loaded lxc devices by ifindex
+	filled  bool                                // its maps were filled in the agent's place
 	gone    bool                                // removed from the cluster
 	current *frame                              // in the datapath
 	packet  dataplane.Packet
@@ -175,6 +176,14 @@ func (m *machine) reconcile() error {
 			return err
 		}
 	}
+	if fill := m.sim.opts.Fill; fill != nil && m.version == 0 {
+		if m.filled, err = fill(name, m.node.Runner().Map); err != nil {
+			return err
+		}
+	}
+	if m.filled {
+		return nil
+	}
 	return m.agent.Sync()
 }
 
@@ -244,6 +253,9 @@ func (s *Sim) clock() (ktimeNS, jiffies uint64) {
 
 // collect lets the agent's garbage collection do what is due.
 func (m *machine) collect() error {
+	if m.filled {
+		return nil
+	}
 	ktime, jiffies := m.sim.clock()
 	now := uint32(ktime / uint64(time.Second))
 	if m.cfg.Clock == dataplane.ClockJiffies {

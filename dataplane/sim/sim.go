@@ -35,6 +35,10 @@ type Options struct {
 	// KubeProxy chooses one of n backends instead of chance, where a node's own packet
 	// goes to a ClusterIP: from 0 to n-1.
 	KubeProxy func(n int) int
+	// Fill fills a node's maps in its agent's place, once its programs are loaded. Where
+	// it says false the agent does it; else neither agent nor garbage collection touch
+	// the maps.
+	Fill func(node string, lookup func(name string) (maps.Store, error)) (bool, error)
 	// Start is the time since boot at which the simulation begins; 0 is an hour.
 	Start time.Duration
 	// Observer sees every event. It must not call the Sim.
