@@ -28,6 +28,9 @@ prove-vm: ## Run 100,000 random programs in the virtual machine and in the kerne
 bench: ## Run all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+kill: ## Kill labs 30 times at random moments and look what is left (root)
+	HOOKLAB_KILLS=30 $(GO) test ./cmd/hooklab -run TestPrivilegedKilled -v -count=1
+
 golden: ## Rewrite the expected outputs; review the difference like code
 	HOOKLAB_UPDATE=1 $(GO) test ./...
 
@@ -45,4 +48,4 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help demo build test race lint fuzz prove-vm bench golden docs bpf check deps clean
+.PHONY: kill help demo build test race lint fuzz prove-vm bench golden docs bpf check deps clean

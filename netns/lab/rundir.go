@@ -89,6 +89,41 @@ func (r RunDir) Labs() ([]string, error) {
 	return names, err
 }
 
+// Remains returns the names of all labs of which there is anything, sorted: also of one
+// that died before it had a state.
+func (r RunDir) Remains() ([]string, error) {
+	entries, err := os.ReadDir(string(r))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list labs: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		h, err := r.home(e.Name())
+		if err != nil || !e.IsDir() {
+			continue
+		}
+		if ours, err := h.ours(); err == nil && ours {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// ours says whether a directory is a lab's: it has a state or a lock, or it is empty
+// because its maker died just then.
+func (h home) ours() (bool, error) {
+	entries, err := os.ReadDir(string(h))
+	if err != nil {
+		return false, err
+	}
+	for _, e := range entries {
+		if e.Name() == lockFile || e.Name() == stateFile {
+			return true, nil
+		}
+	}
+	return len(entries) == 0, nil
+}
+
 // list returns the names of the labs, and of the directories that may be those of
 // other users' labs.
 func (r RunDir) list() (names, foreign []string, err error) {
