@@ -2,6 +2,7 @@ package journey
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -31,33 +32,55 @@ func (p *Packet) writeSummary(out *page) {
 		s.Run.writeDecisions(out)
 	}
 	seen, unseen := p.taps()
-	text := "tcpdump sees it on " + counted(seen)
+	text := "tcpdump sees it on " + strings.Join(seen, ", ")
 	if len(unseen) > 0 {
-		text += "; not on " + counted(unseen)
+		text += "; not on " + strings.Join(unseen, ", ")
 	}
 	out.line(dim, stepIndent, 4, text)
 }
 
-// taps are the devices on which tcpdump sees a packet, and those that it passes unseen.
+// taps are the devices on which tcpdump sees a packet, with the TTLs that it has there,
+// and those that it passes unseen.
 func (p *Packet) taps() (seen, unseen []string) {
+	ttls := map[string][]string{}
+	var where []string
+	times := map[string]int{}
 	for _, s := range p.Steps {
 		switch s.Kind {
 		case StepTap:
 			text := fmt.Sprintf("%s %s of %s", s.Device, s.Tap.Direction, trimPlace(s.Place))
-			if s.Tap.TTL != 0 {
-				text += fmt.Sprintf(" (TTL %d)", s.Tap.TTL)
+			if _, met := ttls[text]; !met {
+				where = append(where, text)
+				ttls[text] = nil
 			}
-			seen = append(seen, text)
+			times[text]++
+			if ttl := fmt.Sprint(s.Tap.TTL); s.Tap.TTL != 0 && !slices.Contains(ttls[text], ttl) {
+				ttls[text] = append(ttls[text], ttl)
+			}
 		case StepNoTap:
 			unseen = append(unseen, fmt.Sprintf("%s of %s", s.Device, trimPlace(s.Place)))
 		default:
 		}
 	}
-	return seen, unseen
+	for _, text := range where {
+		t := ttls[text]
+		if len(t) > 3 { // a loop
+			t = []string{t[0], t[1], "…", t[len(t)-1]}
+		}
+		line := text
+		if len(t) > 0 {
+			line += " (TTL " + strings.Join(t, ", ") + ")"
+		}
+		if n := times[text]; n > 1 {
+			line += fmt.Sprintf(" %d times", n)
+		}
+		seen = append(seen, line)
+	}
+	return seen, counted(unseen)
 }
 
-// counted lists texts, those that occur several times once.
-func counted(texts []string) string {
+// counted are texts, those that occur several times once.
+func counted(texts []string) []string {
 	times := map[string]int{}
 	var out []string
 	for _, t := range texts {
@@ -70,5 +93,5 @@ func counted(texts []string) string {
 			out[i] = fmt.Sprintf("%s %d times", t, n)
 		}
 	}
-	return strings.Join(out, ", ")
+	return out
 }

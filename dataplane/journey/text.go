@@ -176,7 +176,14 @@ func (l *Line) write(p *page) {
 	case LineTailCall:
 		p.line(yellow, stepIndent+2, 4, l.text())
 	case LineLookup, LineUpdate, LineRewrite:
-		p.line(plain, indent, 4, l.text())
+		c := plain
+		switch {
+		case l.Kind == LineRewrite:
+			c = cyan
+		case l.Hit != nil && !*l.Hit:
+			c = dim
+		}
+		p.line(c, indent, 4, l.text())
 	}
 }
 
@@ -259,7 +266,7 @@ func wordsChanged(before, after string) string {
 }
 
 // conclude writes the reasons and the verdict. A summary has told the decisions
-// already.
+// already, and leaves out what they depended on.
 func (j *Journey) conclude(p *page, decisions bool) {
 	v := &j.Verdict
 	p.put(plain, "")
@@ -279,7 +286,9 @@ func (j *Journey) conclude(p *page, decisions bool) {
 	if v.Answer != "" {
 		p.line(plain, stepIndent, 2, "• "+v.Answer)
 	}
-	j.dependencies(p)
+	if decisions {
+		j.dependencies(p)
+	}
 	if h := j.State; h != nil {
 		kept := "the changes are kept"
 		if !h.Kept {
