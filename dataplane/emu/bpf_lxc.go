@@ -255,6 +255,9 @@ func (l *lxc) egressPolicy(p *dataplane.Packet, f *egress) code.Ret {
 // egressConnection creates the packet's connection, or, for a reply of a service
 // backend, undoes the translation.
 func (l *lxc) egressConnection(p *dataplane.Packet, f *egress) code.Ret {
+	if l.e.fails(FailCTState) {
+		return code.DropUnknownCT
+	}
 	switch f.status {
 	case ctReopened, ctEstablished:
 		if f.ct.RevNAT == f.lb.revNAT {

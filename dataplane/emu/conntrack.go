@@ -328,7 +328,7 @@ func (o *object) ctCreate4(p *dataplane.Packet, related *maps.LRU[maps.CTKey, ma
 	ctAccount(&e, dir, len(p.Data))
 
 	m := o.getCTMap4(tuple.Proto)
-	if ret := ctSet(p, m, tuple, &e); ret.IsErr() {
+	if ret := o.ctSet(p, m, tuple, &e); ret.IsErr() {
 		return ret
 	}
 	if state.loopback() && state.addr != [4]byte{} {
@@ -339,14 +339,14 @@ func (o *object) ctCreate4(p *dataplane.Packet, related *maps.LRU[maps.CTKey, ma
 		} else {
 			k.SAddr, k.DAddr = state.svcAddr, state.addr
 		}
-		if ret := ctSet(p, m, &k, &e); ret.IsErr() {
+		if ret := o.ctSet(p, m, &k, &e); ret.IsErr() {
 			return ret
 		}
 	}
 	if related != nil {
 		k := maps.CTKey{DAddr: tuple.DAddr, SAddr: tuple.SAddr, Proto: header.ProtoICMP, Flags: tuple.Flags | maps.TupleRelated}
 		e.Flags |= maps.CTSeenNonSyn
-		if ret := ctSet(p, related, &k, &e); ret.IsErr() {
+		if ret := o.ctSet(p, related, &k, &e); ret.IsErr() {
 			return ret
 		}
 	}
@@ -354,7 +354,10 @@ func (o *object) ctCreate4(p *dataplane.Packet, related *maps.LRU[maps.CTKey, ma
 }
 
 // ctSet writes one entry.
-func ctSet(p *dataplane.Packet, m *maps.LRU[maps.CTKey, maps.CTEntry], k *maps.CTKey, e *maps.CTEntry) code.Ret {
+func (o *object) ctSet(p *dataplane.Packet, m *maps.LRU[maps.CTKey, maps.CTEntry], k *maps.CTKey, e *maps.CTEntry) code.Ret {
+	if o.e.fails(FailMapUpdate) {
+		return code.DropCTCreateFailed
+	}
 	err := m.Set(k, e, maps.Any)
 	traceUpdate(p, ctTraceMap(k.Proto), k, e, err)
 	if err != nil {

@@ -23,6 +23,8 @@ type Engine struct {
 	verdict  dataplane.Verdict
 	next     *section // where the last tail call leads
 	tailLeft int      // tail calls that the kernel still allows
+
+	faults Faults // helpers that fail
 }
 
 // section is one program of an object: the body of a C function that carries a

@@ -13,10 +13,10 @@ func (o *object) l4ModifyPort(p *dataplane.Packet, l4, off int, c csumOffset, po
 	if p.Trace != nil {
 		defer p.Trace.Leave(p.Trace.Enter(trace.L4ModifyPort), &ret)
 	}
-	if !csumL4Replace2(p, l4, c, old, port) {
+	if o.e.fails(FailL4CsumReplace) || !csumL4Replace2(p, l4, c, old, port) {
 		return code.DropCsumL4
 	}
-	if !store(p, l4+off, port[:]) {
+	if o.e.fails(FailStoreBytes) || !store(p, l4+off, port[:]) {
 		return code.DropWriteError
 	}
 	return code.OK

@@ -177,14 +177,14 @@ func (o *object) lb4Xlate(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key,
 		diff = diff.Diff4(ip.Src(), o.cfg.Loopback)
 		ip.SetSrc(o.cfg.Loopback)
 	}
-	if !l3CsumReplaceDiff(p, header.EthernetSize+header.IPv4Checksum, diff) {
+	if o.e.fails(FailL3CsumReplace) || !l3CsumReplaceDiff(p, header.EthernetSize+header.IPv4Checksum, diff) {
 		return code.DropCsumL3
 	}
 	if !ip.HasL4Header() {
 		return code.OK
 	}
 	c := csumL4OffsetAndFlags(proto)
-	if !csumL4ReplaceDiff(p, l4, c, diff) {
+	if o.e.fails(FailL4CsumReplace) || !csumL4ReplaceDiff(p, l4, c, diff) {
 		return code.DropCsumL4
 	}
 	if backend.Port != [2]byte{} && key.DPort != backend.Port {
@@ -268,10 +268,10 @@ func (o *object) lb4RevNATInner(p *dataplane.Packet, ip header.IPv4, nat *maps.R
 		ip.SetDst(old)
 		ct.Tuple.SAddr = old
 	}
-	if !l3CsumReplaceDiff(p, header.EthernetSize+header.IPv4Checksum, diff) {
+	if o.e.fails(FailL3CsumReplace) || !l3CsumReplaceDiff(p, header.EthernetSize+header.IPv4Checksum, diff) {
 		return code.DropCsumL3
 	}
-	if c.off != 0 && !csumL4ReplaceDiff(p, l4, c, diff) {
+	if c.off != 0 && (o.e.fails(FailL4CsumReplace) || !csumL4ReplaceDiff(p, l4, c, diff)) {
 		return code.DropCsumL4
 	}
 	return code.OK

@@ -160,6 +160,17 @@ func (b *runBuilder) plainly(x *explanation) string {
 		return "the first fragment with the ports has not been here"
 	case r == code.DropInvalidTCBuffer:
 		return "the destination 0.0.0.0 looks like an empty conntrack buffer"
+	case r == code.DropWriteError:
+		return "bpf_skb_store_bytes failed: the kernel could not make the packet writable, as when it is out of memory"
+	case r == code.DropCsumL3:
+		return "bpf_l3_csum_replace failed: the kernel could not correct the IP header's checksum"
+	case r == code.DropCsumL4:
+		return "bpf_l4_csum_replace failed: the kernel could not correct the transport checksum"
+	case r == code.DropCTCreateFailed:
+		x.Map, x.Command = maps.NameCT4, "cilium bpf ct list global; cilium bpf metrics list"
+		return "the conntrack entry could not be written: the map takes no more, or the kernel has no memory for it"
+	case r == code.DropUnknownCT:
+		return "conntrack gave a state that the program does not know, which only a broken build does"
 	case r == code.Fault:
 		return "the transport header is too short for its ports"
 	}
