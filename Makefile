@@ -25,6 +25,12 @@ fuzz: ## Fuzz all parsers and engines, FUZZTIME seconds altogether (180)
 prove-vm: ## Run 100,000 random programs in the virtual machine and in the kernel (root)
 	HOOKLAB_PROGRAMS=100000 $(GO) test ./dataplane/bytecode -run TestPrivilegedRandomPrograms -v -timeout 60m
 
+prove: ## Compare the emulation with our twin on PACKETS generated packets (5000000), for hours; writes docs/PROVE.md
+	.ci/prove
+
+mutants: ## Let compare look for MUTANTS faults (200) made by chance in dataplane/emu; writes docs/MUTANTS.md
+	$(GO) run ./internal/mutants -n $${MUTANTS:-200} -packets 20000 -o docs/MUTANTS.md
+
 bench: ## Run all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
@@ -48,4 +54,4 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: kill help demo build test race lint fuzz prove-vm bench golden docs bpf check deps clean
+.PHONY: kill help demo build test race lint fuzz prove-vm bench golden docs bpf check deps clean prove mutants

@@ -21,7 +21,7 @@ func emulated() compare.Engine {
 func TestGeneratedSame(t *testing.T) {
 	t.Parallel()
 	r, err := compare.Run(context.Background(), &compare.Options{Left: emulated(), Right: emulated(), Workers: 2},
-		generate.Feed(&generate.Options{Seed: 1, Packets: 20000}))
+		generate.Feed(&generate.Options{Seed: 1, Packets: 5000}))
 	if err != nil {
 		t.Fatal(err)
 	}
