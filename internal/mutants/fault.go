@@ -309,11 +309,11 @@ func after(faults []*fault, at int) string {
 		}
 	}
 	slices.SortFunc(ends, func(a, b *fault) int { return b.pos - a.pos })
-	text := ""
+	var text strings.Builder
 	for _, f := range ends {
-		text += f.after
+		text.WriteString(f.after)
 	}
-	return text
+	return text.String()
 }
 
 // before is what is put in front of the code that begins at a byte, the outermost first,
