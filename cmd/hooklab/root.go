@@ -9,6 +9,7 @@ import (
 // commands are the subcommands. Each is made in the file of its name.
 func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
+		newCheck,
 		newCompare,
 		newUp,
 		newDown,

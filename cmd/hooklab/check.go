@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hooklab/hooklab/dataplane/kernel"
+	"github.com/hooklab/hooklab/netns"
+)
+
+// checked is one line of `hooklab check`.
+type checked struct {
+	Feature string   `json:"feature"`
+	OK      bool     `json:"ok"`
+	Reason  string   `json:"reason,omitempty"` // why not
+	For     []string `json:"for"`              // commands that need it
+}
+
+// newCheck makes the command check.
+func newCheck(*app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Show what this machine and this user can do",
+		Long: `Show what this kernel lets this user do, the reason for what it does not, and which
+commands of hooklab need it. Each feature is tried, in a network namespace that goes away;
+nothing is left behind. What needs none of this is not listed: trace, map, get, graph,
+validate, and compare with the engines emulated and bytecode run everywhere.`,
+		Example:           "  hooklab check\n  sudo hooklab check -o json",
+		Args:              wants(),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	out := outputFlag(cmd, formatTable, formatYAML, formatJSON)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		w, found := cmd.OutOrStdout(), check()
+		if done, err := out.encode(w, found); done {
+			return err
+		}
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprint(t, "FEATURE\tOK\tFOR\tREASON\n")
+		for _, c := range found {
+			ok := "no"
+			if c.OK {
+				ok = "yes"
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", c.Feature, ok, strings.Join(c.For, ", "), c.Reason)
+		}
+		return t.Flush()
+	}
+	return cmd
+}
+
+// check tries all features.
+func check() []checked {
+	const (
+		up         = "up"
+		tap        = "up --wire tap"
+		kernelSide = "compare --engines …,kernel"
+	)
+	needs := map[string][]string{
+		"user namespaces": {"up (not root)"}, "veth pairs": {up}, "AF_PACKET": {"up --wire veth"}, "TAP": {tap}, "vnet_hdr": {tap},
+		"tunnel offloads": {"up (fast VXLAN)"}, "nftables": {up}, "vxlan external": {}, "clsact": {}, "tcx": {}, "bpffs": {},
+		"redirect_peer": {"profiles article, host-routing in " + kernelSide}, "redirect_neigh": {},
+	}
+	var found []checked
+	for _, f := range append(netns.Probe(), kernel.Probe()...) {
+		c := checked{Feature: f.Name, OK: f.Err == nil, For: needs[f.Name]}
+		if c.For == nil {
+			c.For = []string{kernelSide}
+		}
+		if f.Err != nil {
+			c.Reason = strings.Join(strings.Fields(f.Err.Error()), " ")
+		}
+		found = append(found, c)
+	}
+	return found
+}
