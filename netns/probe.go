@@ -84,7 +84,9 @@ func (n *NS) addClsact(dev string) error {
 
 // probeUserNS starts a child in a new user namespace that finds nothing to execute.
 func probeUserNS() error {
-	id := func(own int) []syscall.SysProcIDMap { return []syscall.SysProcIDMap{{ContainerID: 0, HostID: own, Size: 1}} }
+	id := func(own int) []syscall.SysProcIDMap {
+		return []syscall.SysProcIDMap{{ContainerID: 0, HostID: own, Size: 1}}
+	}
 	const nothing = "/proc/self/hooklab-nothing"
 	p, err := os.StartProcess(nothing, []string{nothing}, &os.ProcAttr{Sys: &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET, UidMappings: id(os.Getuid()), GidMappings: id(os.Getgid()),

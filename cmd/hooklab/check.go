@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -45,7 +46,7 @@ validate, and compare with the engines emulated and bytecode run everywhere.`,
 			if c.OK {
 				ok = "yes"
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", c.Feature, ok, strings.Join(c.For, ", "), c.Reason)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", c.Feature, ok, cmp.Or(strings.Join(c.For, ", "), "-"), c.Reason)
 		}
 		return t.Flush()
 	}

@@ -29,6 +29,7 @@ type compareFlags struct {
 	files     []string
 	engines   []string
 	objects   string
+	defines   map[string]string
 	scenarios []string
 	captures  []string
 	hook      string
@@ -115,6 +116,7 @@ func (f *compareFlags) register(cmd *cobra.Command) {
 	fileFlag(cmd, &f.files)
 	fl.StringSliceVar(&f.engines, "engines", nil, "the two sides, `LEFT,RIGHT`: "+strings.Join(engineNames(), ", ")+", recorded:DIR on the right")
 	fl.StringVar(&f.objects, "object", "", "`DIR` with bpf_lxc.o, bpf_host.o and bpf_overlay.o to run instead of hooklab's own")
+	registerDefine(cmd, &f.defines)
 	fl.StringArrayVar(&f.scenarios, "scenario", nil, "play a scenario `FILE`; may be repeated")
 	fl.StringArrayVar(&f.captures, "pcap", nil, "take the packets of a pcap or pcapng `FILE`; may be repeated")
 	fl.StringVar(&f.hook, "hook", "", "with --pcap: let all packets enter at `PROG@DEVICE` instead of where their senders' packets do")

@@ -41,16 +41,23 @@ func (f *compareFlags) engine(name string) (compare.Engine, error) {
 	if name == engineEmulated {
 		e.Source = "hooklab's Go datapath"
 		e.New = func() (dataplane.Runner, error) { return emu.New(maps.NewSet(maps.Sizes{})), nil }
+		if f.objects != "" { // the other side's constants are compiled in
+			b, _, err := bundle(f.objects, f.defines)
+			if err != nil {
+				return e, err
+			}
+			e.Config = b.Config
+		}
 		return e, nil
 	}
 	if name != bytecode.Name && name != engineKernel {
 		return e, usagef("engine %q: allowed: %s, and recorded:DIR on the right", name, strings.Join(engineNames(), ", "))
 	}
-	b, source, err := bundle(f.objects)
+	b, source, err := bundle(f.objects, f.defines)
 	if err != nil {
 		return e, err
 	}
-	e.Source = source
+	e.Source, e.Config = source, b.Config
 	if name == engineKernel {
 		e.New = func() (dataplane.Runner, error) {
 			r, err := kernel.New(b, kernel.Options{})
@@ -67,7 +74,7 @@ func (f *compareFlags) engine(name string) (compare.Engine, error) {
 
 // bundle is the objects of a directory, hooklab's own without one, and what to call them
 // in a report: each by the beginning of its SHA-256.
-func bundle(dir string) (*object.Bundle, string, error) {
+func bundle(dir string, defines map[string]string) (*object.Bundle, string, error) {
 	files := [][]byte{bpf.LXC(), bpf.Host(), bpf.Overlay()}
 	names := []string{"bpf_lxc.o", "bpf_host.o", "bpf_overlay.o"}
 	whose := "hooklab's twin"
@@ -84,9 +91,10 @@ func bundle(dir string) (*object.Bundle, string, error) {
 	for i, name := range names {
 		whose += fmt.Sprintf(", %s sha256 %x", name, sha256.Sum256(files[i]))
 	}
-	b, err := object.NewBundle(files[0], files[1], files[2])
-	if errors.Is(err, object.ErrObject) {
-		err = exitWith(exitUsage, err)
+	if dir != "" {
+		b, err := object.Read(dir, defines)
+		return b, whose, err
 	}
+	b, err := object.NewBundle(files[0], files[1], files[2])
 	return b, whose, err
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -17,12 +15,14 @@ import (
 
 // objects are the BPF objects that an engine runs: hooklab's own, or those of a directory.
 type objects struct {
-	dir string // "" is hooklab's own
+	dir     string            // "" is hooklab's own
+	defines map[string]string // constants that are compiled into the objects and in no header beside them
 }
 
 // register adds the flag --object.
 func (o *objects) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.dir, "object", "", "`DIR` with bpf_lxc.o, bpf_host.o and bpf_overlay.o to run instead of hooklab's own")
+	registerDefine(cmd, &o.defines)
 	if err := cmd.MarkFlagDirname("object"); err != nil {
 		panic(err) // the line above defines it
 	}
@@ -33,20 +33,12 @@ func (o *objects) bundle() (*object.Bundle, error) {
 	if o.dir == "" {
 		return object.NewBundle(bpf.LXC(), bpf.Host(), bpf.Overlay())
 	}
-	var files [3][]byte
-	for k := range files {
-		name := filepath.Join(o.dir, object.Kind(k).String()+".o")
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return nil, usagef("--object: %w", err)
-		}
-		files[k] = b
-	}
-	b, err := object.NewBundle(files[object.LXC], files[object.Host], files[object.Overlay])
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.dir, err)
-	}
-	return b, nil
+	return object.Read(o.dir, o.defines)
+}
+
+// registerDefine adds the flag --define.
+func registerDefine(cmd *cobra.Command, into *map[string]string) {
+	cmd.Flags().StringToStringVar(into, "define", nil, "`NAME=VALUE` of a constant that is compiled into the objects and in none of the headers beside them")
 }
 
 // runners are the engines that run in this process, by name.

@@ -15,6 +15,9 @@ type Engine struct {
 	// SHA-256.
 	Source string
 	New    func() (dataplane.Runner, error)
+	// Config puts the constants that are compiled into the engine's programs over a
+	// configuration; nil where there are none.
+	Config func(dataplane.Config) dataplane.Config
 }
 
 // String is the engine with what it runs.
@@ -55,7 +58,11 @@ func (w *World) start(e *Engine) (*side, error) {
 		s.steps = trace.NewBuffer(traceSize)
 	}
 	for _, l := range w.loads {
-		if err := r.Load(l.hook, l.config); err != nil {
+		c := l.config
+		if e.Config != nil {
+			c = e.Config(c)
+		}
+		if err := r.Load(l.hook, c); err != nil {
 			return nil, closeAfter(r, err)
 		}
 	}
