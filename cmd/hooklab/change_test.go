@@ -59,7 +59,7 @@ func testChange(t *testing.T, s *session, wire string) {
 	t.Helper()
 	s.write("cluster.yaml", changeBefore)
 	s.run("up", "--detach", "--wire", wire)
-	s.until("default/server", "exec", "client", "--", "curl", "-s", "-m", "5", "web")
+	s.until("default/server", "exec", "client", "--", "curl", "-s", "-m", "30", "web")
 	ping := s.start("icmp_seq=5 ", "exec", "client", "--", "ping", "-i", "0.02", newPaths(s).ip["server"])
 	match := func(what, got, want string) {
 		t.Helper()
@@ -81,9 +81,9 @@ lab change: 8 changes`
 	match("dry run again", s.run("up", "--dry-run"), difference+`, not made\n\z`)
 	match("change", s.run("up"), difference+`\n\z`)
 	s.until("(?s)default/server.*default/second|default/second.*default/server", "exec", "client", "--",
-		"sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do curl -s -m 5 extra:8080; done")
-	s.until("default/second", "exec", "node/c", "--", "curl", "-s", "-m", "5", "web")
-	match("a moved pod", s.run("exec", "client", "--", "ping", "-c", "1", "-W", "5", "moves"), "ttl=63")
+		"sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do curl -s -m 30 extra:8080; done")
+	s.until("default/second", "exec", "node/c", "--", "curl", "-s", "-m", "30", "web")
+	match("a moved pod", s.run("exec", "client", "--", "ping", "-c", "1", "-W", "30", "moves"), "ttl=63")
 	match("status", s.run("status"), `(?m)^default/moves +c +10.0.2.\d+ +Running`)
 	if out, code := s.try("exec", "goes", "--", "true"); code != exitUsage {
 		t.Errorf("a removed pod: exit code %d\n%s", code, out)
@@ -108,7 +108,7 @@ lab change: 8 changes`
 		t.Fatalf("up -f -: %v\n%s", err, back)
 	}
 	match("back", string(back), `(?m)^- node c$`)
-	match("the moved pod again", s.run("exec", "client", "--", "ping", "-c", "1", "-W", "5", "moves"), "10.0.1.77.*ttl=63")
+	match("the moved pod again", s.run("exec", "client", "--", "ping", "-c", "1", "-W", "30", "moves"), "10.0.1.77.*ttl=63")
 	match("the flow", ping.stop(), ` 0% packet loss`)
 	for _, node := range []string{"a", "b"} {
 		match("routes of "+node, s.run("exec", "node/"+node, "--", "ip", "route"), `10.0.0.0/24`)
@@ -135,7 +135,7 @@ func TestPrivilegedWatch(t *testing.T) {
 	everything := s.start("Capturing", "capture", "-w", "all.pcapng")
 	some := s.start("Capturing", "capture", "client", "--hook", "from-container", "-s", "60", "-w", "some.pcapng")
 
-	s.run("exec", "client", "--", "ping", "-c", "1", "-W", "5", "10.0.1.77")
+	s.run("exec", "client", "--", "ping", "-c", "1", "-W", "30", "10.0.1.77")
 	_, _ = s.try("exec", "client", "--", "ping", "-c", "1", "-W", "1", "-t", "1", "goes")
 	drops.await(`"reason":"Invalid packet"`)
 	all.await(`EchoReply`)

@@ -36,7 +36,7 @@ func TestPrivilegedKilled(t *testing.T) {
 	s, other := newSession(t), newSession(t)
 	other.write("cluster.yaml", strings.Replace(killCluster, "NAME", "other", 1))
 	other.run("up", "--detach")
-	other.until("default/server", "exec", "client", "--", "curl", "-s", "-m", "5", "web")
+	other.until("default/server", "exec", "client", "--", "curl", "-s", "-m", "30", "web")
 	neighbour := other.start("icmp_seq=1 ", "exec", "client", "--", "ping", "-i", "0.05", "8.8.8.8")
 
 	// The lab is started in a network namespace of its own, which has things that look

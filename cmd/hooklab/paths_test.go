@@ -54,7 +54,7 @@ func testPaths(t *testing.T, s *session, flags ...string) {
 	s.run(append([]string{"up", "--detach"}, flags...)...)
 	p := newPaths(s)
 	for _, server := range []string{"same", "other", "neighbour", "world"} {
-		s.until(`:\d+\n`, "exec", p.ref(server), "--", "curl", "-s", "-m", "5", server)
+		s.until(`:\d+\n`, "exec", p.ref(server), "--", "curl", "-s", "-m", "30", server)
 	}
 	s.until("10.1.2.3", "exec", "dns", "--", "dig", "+short", "+time=1", "+tries=1", "@"+p.ip["dns"], "pod.test")
 	s.until("sender", "exec", "iperf", "--", "iperf3", "-c", p.ip["iperf"], "-n", "1K")
@@ -147,28 +147,28 @@ func (p *paths) cases() []pathCase {
 		{name: "routes of a node", from: "a", command: "ip route", want: `(?m)^{router/a} dev cilium_host scope link $`},
 		{name: "router address", from: "a", command: "ip -4 address show cilium_host", want: `inet {router/a}/32 scope`},
 		{name: "names", from: "client", command: "cat /etc/hosts", want: `(?m)^{svc/web}\tweb web.default web.default.svc`},
-		{name: "time exceeded", from: "client", command: "traceroute -n -q 1 -w 3 world", want: `(?s) 2  {router/a} .* 3  172.18.0.1 .* 4  8.8.8.8 `},
-		{name: "time exceeded in BPF", from: "client", command: "traceroute -n -q 1 -w 1 -m 2 same", want: `(?s) 1  \*.* 2  {same} `},
-		{name: "port unreachable", from: "client", command: "dig +tries=1 +time=2 @{other} pod.test", want: "connection refused", fails: true},
-		{name: "fragments to the same node", from: "client", command: "ping -c 2 -i 0.2 -s 4000 -W 5 same", want: "4008 bytes from .* ttl=63"},
-		{name: "fragments to the other node", from: "client", command: "ping -c 2 -i 0.2 -s 4000 -W 5 other", want: "4008 bytes from .* ttl=63"},
-		{name: "UDP fragments to the same node", from: "client", command: "sh -c 'head -c 4000 /dev/zero | nc -u -W 1 -w 10 {same} 80'", want: "^default/same {client}:"},
-		{name: "UDP fragments to the other node", from: "client", command: "sh -c 'head -c 4000 /dev/zero | nc -u -W 1 -w 10 {other} 80'", want: "^default/other {client}:"},
-		{name: "UDP fragments to a service", from: "client", command: "sh -c 'head -c 4000 /dev/zero | nc -u -W 1 -w 10 {svc/far} 80'", want: "^default/other {client}:"},
-		{name: "fragmentation needed", from: "client", command: "ping -c 1 -W 5 -M do -s 1400 world", want: `From 172.18.0.1 .*Frag needed and DF set \(mtu = 1300\)`, fails: true},
-		{name: "unsolicited from outside", from: "neighbour", command: "ping -c 2 -i 0.2 -W 5 {client}", want: "ttl=62"},
-		{name: "TCP from outside", from: "neighbour", command: "curl -s -m 5 {same}", want: `^default/same 172.18.255.1:`},
-		{name: "unreachable", from: "client", command: "ping -c 1 -W 5 9.9.9.9", want: "From 172.18.0.1 .*Destination Net Unreachable", fails: true},
+		{name: "time exceeded", from: "client", command: "traceroute -n -q 1 -w 10 world", want: `(?s) 2  {router/a} .* 3  172.18.0.1 .* 4  8.8.8.8 `},
+		{name: "time exceeded in BPF", from: "client", command: "traceroute -n -q 1 -w 4 -m 2 same", want: `(?s) 1  \*.* 2  {same} `},
+		{name: "port unreachable", from: "client", command: "dig +tries=1 +time=20 @{other} pod.test", want: "connection refused", fails: true},
+		{name: "fragments to the same node", from: "client", command: "ping -c 2 -i 0.2 -s 4000 -W 30 same", want: "4008 bytes from .* ttl=63"},
+		{name: "fragments to the other node", from: "client", command: "ping -c 2 -i 0.2 -s 4000 -W 30 other", want: "4008 bytes from .* ttl=63"},
+		{name: "UDP fragments to the same node", from: "client", command: "sh -c 'head -c 4000 /dev/zero | nc -u -W 1 -w 30 {same} 80'", want: "^default/same {client}:"},
+		{name: "UDP fragments to the other node", from: "client", command: "sh -c 'head -c 4000 /dev/zero | nc -u -W 1 -w 30 {other} 80'", want: "^default/other {client}:"},
+		{name: "UDP fragments to a service", from: "client", command: "sh -c 'head -c 4000 /dev/zero | nc -u -W 1 -w 30 {svc/far} 80'", want: "^default/other {client}:"},
+		{name: "fragmentation needed", from: "client", command: "ping -c 1 -W 30 -M do -s 1400 world", want: `From 172.18.0.1 .*Frag needed and DF set \(mtu = 1300\)`, fails: true},
+		{name: "unsolicited from outside", from: "neighbour", command: "ping -c 2 -i 0.2 -W 30 {client}", want: "ttl=62"},
+		{name: "TCP from outside", from: "neighbour", command: "curl -s -m 30 {same}", want: `^default/same 172.18.255.1:`},
+		{name: "unreachable", from: "client", command: "ping -c 1 -W 30 9.9.9.9", want: "From 172.18.0.1 .*Destination Net Unreachable", fails: true},
 		{name: "too long for the route", from: "client", command: "ping -c 1 -M do -s 1472 other", want: "message too long, mtu=1450", fails: true},
 		{name: "dns to the pod", from: "client", command: "dig +short +tries=1 @{dns} pod.test", want: `^10\.1\.2\.3\n$`},
 		{name: "dns to the service", from: "client", command: "dig +short +tries=1 @{svc/dns} pod.test", want: `^10\.1\.2\.3\n$`},
 		{name: "dns to the service from a node", from: "a", command: "dig +short +tries=1 @{svc/dns} pod.test", want: `^10\.1\.2\.3\n$`},
 		{name: "iperf over TCP", from: "other", command: "iperf3 -c {iperf} -t 1", want: `receiver`},
 		{name: "service without backends from a pod", from: "client", command: "curl -s -m 2 empty", fails: true},
-		{name: "service without backends from a node", from: "a", command: "curl -sS -m 5 empty", want: "Couldn't connect|refused", fails: true},
-		{name: "service with several backends", from: "client", command: "sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do curl -s -m 5 web; done'", want: `(?s)default/same {client}:.*default/other {client}:|default/other {client}:.*default/same {client}:`},
-		{name: "service with several backends from a node", from: "a", command: "sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do curl -s -m 5 web; done'", want: `(?s)default/same .*default/other |default/other .*default/same `},
-		{name: "its own backend", from: "same", command: "curl -s -m 5 self", want: `^default/same 169\.254\.42\.1:`},
+		{name: "service without backends from a node", from: "a", command: "curl -sS -m 30 empty", want: "Couldn't connect|refused", fails: true},
+		{name: "service with several backends", from: "client", command: "sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do curl -s -m 30 web; done'", want: `(?s)default/same {client}:.*default/other {client}:|default/other {client}:.*default/same {client}:`},
+		{name: "service with several backends from a node", from: "a", command: "sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do curl -s -m 30 web; done'", want: `(?s)default/same .*default/other |default/other .*default/same `},
+		{name: "its own backend", from: "same", command: "curl -s -m 30 self", want: `^default/same 169\.254\.42\.1:`},
 	}
 	for _, e := range []struct {
 		from, to string
@@ -186,13 +186,13 @@ func (p *paths) cases() []pathCase {
 		{"client", "world", 61, "a"},
 	} {
 		name := e.from + " to " + e.to
-		cases = append(cases, pathCase{name: "ping " + name, from: e.from, command: "ping -c 2 -i 0.2 -W 5 {" + e.to + "}", want: fmt.Sprintf(`(?s)ttl=%d .* 0%% packet loss`, e.ttl)})
+		cases = append(cases, pathCase{name: "ping " + name, from: e.from, command: "ping -c 2 -i 0.2 -W 30 {" + e.to + "}", want: fmt.Sprintf(`(?s)ttl=%d .* 0%% packet loss`, e.ttl)})
 		if e.seen == "" {
 			continue
 		}
 		cases = append(cases,
-			pathCase{name: "TCP " + name, from: e.from, command: "curl -s -m 5 {" + e.to + "}", want: `^\S* {` + e.seen + `}:\d+\n$`},
-			pathCase{name: "UDP " + name, from: e.from, command: "sh -c 'echo | nc -u -W 1 -w 10 {" + e.to + "} 80'", want: `^\S* {` + e.seen + `}:\d+\n$`})
+			pathCase{name: "TCP " + name, from: e.from, command: "curl -s -m 30 {" + e.to + "}", want: `^\S* {` + e.seen + `}:\d+\n$`},
+			pathCase{name: "UDP " + name, from: e.from, command: "sh -c 'echo | nc -u -W 1 -w 30 {" + e.to + "} 80'", want: `^\S* {` + e.seen + `}:\d+\n$`})
 	}
 	for _, e := range []struct{ from, service, seen string }{
 		{"client", "near", "default/same {client}:"},
@@ -203,12 +203,12 @@ func (p *paths) cases() []pathCase {
 		{"b", "near", "default/same {router/b}:"},
 	} {
 		for _, suffix := range []string{"", ".default"} {
-			cases = append(cases, pathCase{name: "service " + e.service + suffix + " from " + e.from, from: e.from, command: "curl -s -m 5 " + e.service + suffix, want: "^" + e.seen})
+			cases = append(cases, pathCase{name: "service " + e.service + suffix + " from " + e.from, from: e.from, command: "curl -s -m 30 " + e.service + suffix, want: "^" + e.seen})
 		}
 		if e.from == "a" || e.from == "b" {
 			continue // kube-proxy tells protocols apart, Cilium does not (SPEC 6.2)
 		}
-		cases = append(cases, pathCase{name: "UDP service " + e.service + " from " + e.from, from: e.from, command: "sh -c 'echo | nc -u -W 1 -w 10 " + e.service + " 80'", want: "^" + e.seen})
+		cases = append(cases, pathCase{name: "UDP service " + e.service + " from " + e.from, from: e.from, command: "sh -c 'echo | nc -u -W 1 -w 30 " + e.service + " 80'", want: "^" + e.seen})
 	}
 	return cases
 }
@@ -251,7 +251,7 @@ func (p *paths) wire(t *testing.T) {
 	} {
 		dump := s.start("listening on", "exec", "wire/underlay", "--",
 			"tcpdump", "-l", "-n", "-v", "-i", "br0", "-T", "vxlan", "udp dst port 8472 and udp[28:4] != 0")
-		s.run("exec", p.ref(e.from), "--", "ping", "-c", "1", "-W", "5", "-p", "cafe", p.ip[e.to])
+		s.run("exec", p.ref(e.from), "--", "ping", "-c", "1", "-W", "30", "-p", "cafe", p.ip[e.to])
 		// The outer header: TTL 64, no DF, UDP without checksum (SPEC 8).
 		dump.await(`(?s)tos 0x0, ttl 64, id \d+, offset 0, flags \[none\], proto UDP.{0,200}VXLAN, flags \[I\] \(0x08\), vni ` + e.vni + `\n`)
 		dump.stop()

@@ -51,7 +51,7 @@ func TestPrivilegedOrder(t *testing.T) {
 			got, wrong, last := 0, 0, int64(-1)
 			for last < count-1 {
 				// The end of what was sent may be lost.
-				must(t, in.SetReadDeadline(time.Now().Add(2*time.Second)))
+				must(t, in.SetReadDeadline(time.Now().Add(10*time.Second)))
 				if _, err := in.Read(b); err != nil {
 					break
 				}
