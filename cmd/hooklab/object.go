@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -19,12 +20,12 @@ type objects struct {
 	defines map[string]string // constants that are compiled into the objects and in no header beside them
 }
 
-// register adds the flag --object.
+// register adds the flags --object and --define.
 func (o *objects) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.dir, "object", "", "`DIR` with bpf_lxc.o, bpf_host.o and bpf_overlay.o to run instead of hooklab's own")
 	registerDefine(cmd, &o.defines)
 	if err := cmd.MarkFlagDirname("object"); err != nil {
-		panic(err) // the line above defines it
+		panic(err) // the lines above define it
 	}
 }
 
@@ -61,6 +62,9 @@ func (o *objects) runners() map[string]func(*maps.Set) (dataplane.Runner, error)
 // check refuses objects for an engine that runs none, and reads them, so that what is wrong is said before anything is
 // made.
 func (o *objects) check(cmd *cobra.Command, engine string) error {
+	if len(o.defines) > 0 && o.dir == "" {
+		return usageError(cmd, errors.New("--define is for --object"))
+	}
 	if engine == engineEmulated {
 		if cmd.Flags().Changed("object") {
 			return usageError(cmd, fmt.Errorf("--object: engine %s runs no objects; --engine %s does", engine, bytecode.Name))

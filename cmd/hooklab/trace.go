@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane/bytecode"
 	"github.com/hooklab/hooklab/dataplane/journey"
 )
 
@@ -31,6 +32,8 @@ type traceFlags struct {
 	detail   oneOf
 	expect   oneOf
 	profiles []string
+	engine   oneOf
+	objects  objects
 
 	interactive bool
 }
@@ -40,6 +43,7 @@ func newTrace(*app) *cobra.Command {
 	f := &traceFlags{
 		detail: oneOf{value: string(journey.Full), values: []string{string(journey.Full), string(journey.Summary), string(journey.Minimal)}},
 		expect: oneOf{values: []string{expectDelivered, expectDropped}},
+		engine: oneOf{value: engineEmulated, values: []string{engineEmulated, bytecode.Name}},
 	}
 	cmd := &cobra.Command{
 		Use:     "trace --from NAME --to NAME",
@@ -56,6 +60,9 @@ func newTrace(*app) *cobra.Command {
 			return err
 		}
 		if err := out.check(cmd); err != nil {
+			return err
+		}
+		if err := f.objects.check(cmd, f.engine.value); err != nil {
 			return err
 		}
 		questions, err := f.packet.questions(cmd, f.question)
@@ -112,10 +119,13 @@ func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 	f.packet.register(cmd, q, t)
 	fl.BoolVarP(&f.interactive, "interactive", "i", false, "go through it step by step, with commands from standard input; help lists them")
 	fl.Var(&f.detail, "detail", "how much the text tells: "+strings.Join(f.detail.values, ", "))
+	fl.Var(&f.engine, "engine", "what runs the datapath: "+strings.Join(f.engine.values, ", ")+"; bytecode shows a BPF object's way through its own code")
+	f.objects.register(cmd)
 	fl.Var(&f.expect, "expect", "exit with 1 unless the packet is: "+strings.Join(f.expect.values, ", "))
 	fl.StringSliceVar(&f.profiles, "profile", nil, "trace as another `PROFILE` would do it; two, separated by a comma, show where they part: "+strings.Join(profileNames(), ", "))
 	complete(cmd, "profile", profileNames()...)
 	complete(cmd, "detail", f.detail.values...)
+	complete(cmd, "engine", f.engine.values...)
 	complete(cmd, "expect", f.expect.values...)
 	for _, flag := range []string{"from", "to"} {
 		completeFunc(cmd, flag, func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -7,10 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hooklab/hooklab/cluster"
-	"github.com/hooklab/hooklab/dataplane"
-	"github.com/hooklab/hooklab/dataplane/emu"
 	"github.com/hooklab/hooklab/dataplane/journey"
-	"github.com/hooklab/hooklab/maps"
 )
 
 // state is the maps that the question is about: those of --state, else of the running
@@ -47,10 +44,10 @@ func (f *traceFlags) answer(c *cluster.Cluster, st *stateFiles, questions []aske
 	return out, nil
 }
 
-// ask answers questions with the emulated engine.
+// ask answers questions with the engine that was asked for.
 func (f *traceFlags) ask(c *cluster.Cluster, st *stateFiles, questions []asked) (out []*journey.Journey, err error) {
 	a, err := journey.NewAsker(c, journey.Options{
-		Engine: func(m *maps.Set) (dataplane.Runner, error) { return emu.New(m), nil }, Keep: f.commit, State: st.state,
+		Engine: f.objects.runners()[f.engine.value], Keep: f.commit, State: st.state,
 	})
 	if err != nil {
 		return nil, exitWith(exitUsage, err)

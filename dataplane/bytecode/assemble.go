@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/hooklab/hooklab/dataplane/trace"
 )
 
 // assembly is a program as raw instructions with what they refer to and where they come from.
@@ -15,7 +19,7 @@ type assembly struct {
 	raw   []byte
 	refs  map[int]string // map symbols of long loads, by raw instruction
 	at    []int32        // raw instruction → position in lines, -1: none begins here
-	lines []line
+	lines []trace.Source
 }
 
 // assemble turns a loader's instructions into raw ones and resolves jumps and calls in them. The error wraps ErrProgram.
@@ -37,16 +41,16 @@ func assemble(insns asm.Instructions) (*assembly, error) {
 	for i := range a.at {
 		a.at[i] = -1
 	}
-	known := map[line]int32{}
+	known := map[trace.Source]int32{}
 	for it := insns.Iterate(); it.Next(); {
 		if it.Ins.IsLoadFromMap() {
 			a.refs[int(it.Offset)] = it.Ins.Reference()
 		}
 		src, ok := it.Ins.Source().(*btf.Line)
-		if !ok || src == nil {
+		if !ok || src == nil || src.LineNumber() == 0 {
 			continue
 		}
-		l := line{file: src.FileName(), line: src.LineNumber(), text: src.Line()}
+		l := trace.Source{File: path.Clean(src.FileName()), Line: src.LineNumber(), Text: strings.TrimSpace(src.Line())}
 		n, seen := known[l]
 		if !seen {
 			n = int32(len(a.lines))

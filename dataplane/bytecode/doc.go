@@ -12,6 +12,6 @@
 //
 // Maps are those of package maps: a lookup gives the program the live entry.
 //
-// Differs: there is one CPU, and no verifier: what a program may not do is noticed when it
-// does it. Test: TestFaults.
+// Unlike in the kernel: there is one CPU, and no verifier: what a program may not do is noticed when it
+// does it.
 package bytecode

@@ -29,52 +29,55 @@ const (
 // numHelpers is the length of the table of helpers, a power of two.
 const numHelpers = 64
 
-// helperEntry is a helper's number (linux/bpf.h, enum bpf_func_id) and its function.
+// helperEntry is a helper: its number and name in enum bpf_func_id of linux/bpf.h, how many arguments it takes, and its
+// function.
 type helperEntry struct {
-	id int
-	fn helperFunc
+	id   int
+	name string
+	args int
+	fn   helperFunc
 }
 
 // helperTable are all helpers. The first place is empty: index 0 means none.
 var helperTable = [...]helperEntry{
 	{},
-	{1, (*machine).helpMapLookup},
-	{2, (*machine).mapUpdate},
-	{3, (*machine).mapDelete},
-	{5, (*machine).ktime},
-	{6, (*machine).tracePrintk},
-	{7, (*machine).random},
-	{8, (*machine).zero}, // get_smp_processor_id
-	{9, (*machine).skbStoreBytes},
-	{10, (*machine).l3CsumReplace},
-	{11, (*machine).l4CsumReplace},
-	{20, (*machine).getTunnelKey},
-	{21, (*machine).setTunnelKey},
-	{23, (*machine).redirect},
-	{25, (*machine).perfEventOutput},
-	{26, (*machine).skbLoadBytes},
-	{28, (*machine).csumDiff},
-	{32, (*machine).changeType},
-	{34, (*machine).hashRecalc},
-	{38, (*machine).changeTail},
-	{39, (*machine).pullData},
-	{40, (*machine).csumUpdate},
-	{41, (*machine).hashInvalid},
-	{42, (*machine).zero}, // get_numa_node_id
-	{43, (*machine).changeHead},
-	{48, (*machine).setHash},
-	{50, (*machine).adjustRoom},
-	{68, (*machine).loadBytesRelative},
-	{69, (*machine).fibLookup},
-	{118, (*machine).jiffies},
-	{125, (*machine).ktime}, // ktime_get_boot_ns
-	{130, (*machine).ringbufOutput},
-	{131, (*machine).ringbufReserve},
-	{132, (*machine).ringbufSubmit},
-	{133, (*machine).ringbufDiscard},
-	{134, (*machine).zero}, // ringbuf_query
-	{155, (*machine).redirectPeer},
-	{160, (*machine).ktime}, // ktime_get_coarse_ns
+	{1, "map_lookup_elem", 2, (*machine).helpMapLookup},
+	{2, "map_update_elem", 4, (*machine).mapUpdate},
+	{3, "map_delete_elem", 2, (*machine).mapDelete},
+	{5, "ktime_get_ns", 0, (*machine).ktime},
+	{6, "trace_printk", 2, (*machine).tracePrintk},
+	{7, "get_prandom_u32", 0, (*machine).random},
+	{8, "get_smp_processor_id", 0, (*machine).zero},
+	{9, "skb_store_bytes", 5, (*machine).skbStoreBytes},
+	{10, "l3_csum_replace", 5, (*machine).l3CsumReplace},
+	{11, "l4_csum_replace", 5, (*machine).l4CsumReplace},
+	{20, "skb_get_tunnel_key", 4, (*machine).getTunnelKey},
+	{21, "skb_set_tunnel_key", 4, (*machine).setTunnelKey},
+	{23, "redirect", 2, (*machine).redirect},
+	{25, "perf_event_output", 5, (*machine).perfEventOutput},
+	{26, "skb_load_bytes", 4, (*machine).skbLoadBytes},
+	{28, "csum_diff", 5, (*machine).csumDiff},
+	{32, "skb_change_type", 2, (*machine).changeType},
+	{34, "get_hash_recalc", 1, (*machine).hashRecalc},
+	{38, "skb_change_tail", 3, (*machine).changeTail},
+	{39, "skb_pull_data", 2, (*machine).pullData},
+	{40, "csum_update", 2, (*machine).csumUpdate},
+	{41, "set_hash_invalid", 1, (*machine).hashInvalid},
+	{42, "get_numa_node_id", 0, (*machine).zero},
+	{43, "skb_change_head", 3, (*machine).changeHead},
+	{48, "set_hash", 2, (*machine).setHash},
+	{50, "skb_adjust_room", 4, (*machine).adjustRoom},
+	{68, "skb_load_bytes_relative", 5, (*machine).loadBytesRelative},
+	{69, "fib_lookup", 4, (*machine).fibLookup},
+	{118, "jiffies64", 0, (*machine).jiffies},
+	{125, "ktime_get_boot_ns", 0, (*machine).ktime},
+	{130, "ringbuf_output", 4, (*machine).ringbufOutput},
+	{131, "ringbuf_reserve", 3, (*machine).ringbufReserve},
+	{132, "ringbuf_submit", 2, (*machine).ringbufSubmit},
+	{133, "ringbuf_discard", 2, (*machine).ringbufDiscard},
+	{134, "ringbuf_query", 2, (*machine).zero},
+	{155, "redirect_peer", 2, (*machine).redirectPeer},
+	{160, "ktime_get_coarse_ns", 0, (*machine).ktime},
 }
 
 // helpers are the functions by their place in helperTable, helperIndex that place by number.

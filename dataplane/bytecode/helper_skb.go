@@ -106,7 +106,7 @@ func (m *machine) changeType(ctx, kind, _, _, _ uint64) uint64 {
 
 // hashRecalc is bpf_get_hash_recalc: a hash of the flow, if the frame has none yet.
 //
-// Differs: the kernel's hash has a secret key; this one is a function of addresses and ports. Test: TestHashRecalc.
+// Unlike in the kernel: the kernel's hash has a secret key; this one is a function of addresses and ports.
 func (m *machine) hashRecalc(ctx, _, _, _, _ uint64) uint64 {
 	if !m.isContext(ctx) {
 		return 0
@@ -227,8 +227,8 @@ func (m *machine) getTunnelKey(ctx, toAddr, size, flags, _ uint64) uint64 {
 
 // setTunnelKey is bpf_skb_set_tunnel_key.
 //
-// Differs: the underlay is IPv4, so a key for IPv6 is refused with EINVAL; flags about the outer header (checksum, DF)
-// are taken and change nothing, and a local address is ignored. Test: TestTunnelKey.
+// Unlike in the kernel: the underlay is IPv4, so a key for IPv6 is refused with EINVAL; flags about the outer header (checksum, DF)
+// are taken and change nothing, and a local address is ignored.
 func (m *machine) setTunnelKey(ctx, fromAddr, size, flags, _ uint64) uint64 {
 	if !m.isContext(ctx) {
 		return 0
@@ -257,7 +257,7 @@ func (m *machine) setTunnelKey(ctx, fromAddr, size, flags, _ uint64) uint64 {
 // fibLookup is bpf_fib_lookup. What routes a node has is behind the engine, so the answer is always that the packet is
 // not forwarded (BPF_FIB_LKUP_RET_NOT_FWDED), and programs leave it to the stack.
 //
-// Differs: no route is ever found. Test: TestFIBLookup.
+// Unlike in the kernel: no route is ever found.
 func (m *machine) fibLookup(ctx, params, size, flags, _ uint64) uint64 {
 	const paramsSize, knownFlags, notForwarded = 64, 0x3f, 4
 	if !m.isContext(ctx) || m.arg(2, "write", params, size) == nil {

@@ -1,6 +1,7 @@
 package bytecode
 
 import (
+	"fmt"
 	"unsafe"
 
 	"github.com/hooklab/hooklab/dataplane"
@@ -74,6 +75,7 @@ type machine struct {
 
 	cover    bool     // count lines in all runs
 	traced   *program // the program that a trace has entered
+	text     []byte   // of a helper call in a trace
 	scratch  []byte   // a packet that has outgrown its buffer
 	record   []byte   // of a ring buffer
 	reserved uint64   // its address while a program fills it, else 0
@@ -135,7 +137,7 @@ func (m *machine) locate(at *inst) {
 	i := int(uintptr(unsafe.Pointer(at))-uintptr(unsafe.Pointer(&m.code.code[0]))) / int(instSize)
 	m.fault.Program, m.fault.PC = m.prog.name, int(m.code.at[i])
 	if l, ok := m.prog.lineAt(m.fault.PC); ok {
-		m.fault.Source = l.String()
+		m.fault.Source = fmt.Sprintf("%s:%d", l.File, l.Line)
 	}
 }
 

@@ -15,22 +15,12 @@ type program struct {
 	raw     []byte
 	addr    map[int]uint64
 	at      []int32 // raw instruction → position in lines, -1: none begins here
-	lines   []line
+	lines   []trace.Source
 	covered []bool // by position in lines; nil: nobody counts
 
 	fn    trace.Func // what name is in a trace, if known
 	known bool
 }
-
-// line is a position in the C source.
-type line struct {
-	file string
-	line uint32
-	text string
-}
-
-// String is file:line.
-func (l line) String() string { return fmt.Sprintf("%s:%d", l.file, l.line) }
 
 // newProgram decodes a program. addr are the values of the loads that refer to maps, by raw instruction. The error wraps ErrProgram.
 func newProgram(name, section string, a *assembly, addr map[int]uint64) (*program, error) {
@@ -56,11 +46,11 @@ func (p *program) instrumented() *decoder {
 }
 
 // lineAt finds the position in the source that raw instruction pc belongs to.
-func (p *program) lineAt(pc int) (line, bool) {
+func (p *program) lineAt(pc int) (*trace.Source, bool) {
 	for i := min(pc, len(p.at)-1); i >= 0; i-- {
 		if n := p.at[i]; n >= 0 {
-			return p.lines[n], true
+			return &p.lines[n], true
 		}
 	}
-	return line{}, false
+	return nil, false
 }

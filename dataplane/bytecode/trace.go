@@ -1,6 +1,8 @@
 package bytecode
 
 import (
+	"strconv"
+
 	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/object"
 	"github.com/hooklab/hooklab/dataplane/trace"
@@ -26,8 +28,45 @@ func traceMap(name string) trace.Map {
 	return 0
 }
 
-// traceCall records a helper call.
-func (m *machine) traceCall(in *inst, r *registers, ret uint64) {}
+// traceCall records a helper call with its arguments. Map operations that a trace knows have a step of their own.
+func (m *machine) traceCall(in *inst, r *registers, ret uint64) {
+	h := &helperTable[in.imm]
+	if o := r[1] >> 32; (h.id == 2 || h.id == 3) && o < uint64(len(m.objects)) && m.objects[o].traced != 0 {
+		return
+	}
+	b := append(m.text[:0], "bpf_"...)
+	b = append(b, h.name...)
+	b = append(b, '(')
+	for i := range h.args {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = m.appendArg(b, r[1+i])
+	}
+	m.text = append(b, ')')
+	m.p.Trace.Helper(m.text, ret)
+}
+
+// appendArg writes an argument: an address by what stands there, a number in decimal or, if it is a large one, in
+// hexadecimal.
+func (m *machine) appendArg(b []byte, v uint64) []byte {
+	region, off := v>>32, int64(v&0xffffffff)
+	switch {
+	case v == address(regionContext, 0):
+		return append(b, "ctx"...)
+	case region == regionPacket:
+		return strconv.AppendInt(append(b, "packet+"...), off, 10)
+	case region == regionStack:
+		return strconv.AppendInt(append(b, "stack"...), off-int64(m.depth+1)*stackSize, 10)
+	case region >= firstRegion && region < uint64(len(m.objects)) && off == 0:
+		return append(b, m.objects[region].name...)
+	case region >= firstRegion && region < uint64(len(m.regions)):
+		return strconv.AppendInt(append(b, "value+"...), off, 10)
+	case int64(v) > -4096 && v < 1<<16 || int64(v) > -4096 && int64(v) < 0:
+		return strconv.AppendInt(b, int64(v), 10)
+	}
+	return strconv.AppendUint(append(b, "0x"...), v, 16)
+}
 
 // traceEnter records that a program begins, after a tail call in the place of the one that ran.
 func (m *machine) traceEnter(p *program) {
@@ -52,5 +91,8 @@ func (m *machine) traceEnd(ret code.Ret) {
 func (m *machine) atLine(n int) {
 	if c := m.prog.covered; c != nil {
 		c[n] = true
+	}
+	if m.p.Trace != nil {
+		m.p.Trace.SetSource(&m.prog.lines[n])
 	}
 }

@@ -192,6 +192,7 @@ const (
 	LineLookup   LineKind = "lookup"    // Map was asked for Key
 	LineUpdate   LineKind = "update"    // an entry of Map was written
 	LineRewrite  LineKind = "rewrite"   // fields or the mark changed
+	LineHelper   LineKind = "helper"    // a BPF object called a helper: Func with its arguments, Result
 )
 
 // Line is one thing that a program did, in order.
@@ -207,6 +208,7 @@ type Line struct {
 	Hit    *bool    `json:"hit,omitempty"`   // lookup, tail call
 	Note   string   `json:"note,omitempty"`
 	Result string   `json:"result,omitempty"`
+	Source string   `json:"source,omitempty"` // of a BPF object: file:line of its C source
 
 	Changes []Change `json:"changes,omitempty"`
 

@@ -104,7 +104,7 @@ func (l *Line) move() string {
 		hit = " (miss)"
 	}
 	switch l.Kind {
-	case LineCall:
+	case LineCall, LineHelper:
 		return strings.TrimSpace(l.Func + " " + l.Result)
 	case LineTailCall:
 		return fmt.Sprintf("tail call %d of %s%s", *l.Slot, l.Map, hit)

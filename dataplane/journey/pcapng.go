@@ -107,7 +107,7 @@ func (r *Run) notes(mark uint32) []string {
 			calls = append(calls, l.Func)
 		case LineTailCall:
 			calls = append(calls, fmt.Sprintf("[tail call %d]", *l.Slot))
-		case LineLookup, LineUpdate, LineRewrite:
+		case LineLookup, LineUpdate, LineRewrite, LineHelper:
 		}
 	}
 	out := []string{"functions: " + strings.Join(calls, " ")}

@@ -170,6 +170,8 @@ func (b *runBuilder) steps(buffer *trace.Buffer) {
 			b.entry(s, buffer.Key(s), buffer.Value(s))
 		case trace.KindRewrite:
 			i = b.rewrite(buffer, i)
+		case trace.KindHelper:
+			b.add(s, Line{Kind: LineHelper, Func: string(buffer.Key(s)), Result: helperResult(buffer.Value(s))})
 		case trace.KindMark:
 			b.add(s, Line{Kind: LineRewrite, Changes: []Change{{"mark", markText(buffer.Key(s)), markText(buffer.Value(s))}}})
 		}
@@ -181,7 +183,19 @@ func (b *runBuilder) steps(buffer *trace.Buffer) {
 
 func (b *runBuilder) add(s *trace.Step, l Line) {
 	l.Depth = int(s.Depth)
+	if s.Source != nil {
+		l.Source = fmt.Sprintf("%s:%d", s.Source.File, s.Source.Line)
+	}
 	b.run.Lines = append(b.run.Lines, l)
+}
+
+// helperResult is what a helper returned: a small number in decimal.
+func helperResult(b []byte) string {
+	v := int64(binary.LittleEndian.Uint64(b))
+	if v > -4096 && v < 1<<32 {
+		return fmt.Sprint(v)
+	}
+	return fmt.Sprintf("0x%x", uint64(v))
 }
 
 // leave notes an error behind the call that it ended.

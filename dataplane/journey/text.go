@@ -174,7 +174,9 @@ func (l *Line) write(p *page) {
 	case LineCall:
 		p.columns(indent, l.text(), l.File)
 	case LineTailCall:
-		p.line(yellow, stepIndent+2, 4, l.text())
+		p.sourced(yellow, stepIndent+2, l)
+	case LineHelper:
+		p.sourced(dim, indent, l)
 	case LineLookup, LineUpdate, LineRewrite:
 		c := plain
 		switch {
@@ -183,8 +185,17 @@ func (l *Line) write(p *page) {
 		case l.Hit != nil && !*l.Hit:
 			c = dim
 		}
-		p.line(c, indent, 4, l.text())
+		p.sourced(c, indent, l)
 	}
+}
+
+// sourced writes a line, and below it where that is in the C source, if an object has said so.
+func (p *page) sourced(c colour, indent int, l *Line) {
+	text := l.text()
+	if l.Source != "" {
+		text += "  [" + l.Source + "]"
+	}
+	p.line(c, indent, 4, text)
 }
 
 // text is the line without its place and file.
@@ -212,6 +223,8 @@ func (l *Line) text() string {
 		return fmt.Sprintf("! %s %s", l.Map, l.Key)
 	case LineRewrite:
 		return "~ " + changesText(l.Changes)
+	case LineHelper:
+		return "# " + l.Func + " = " + l.Result
 	case LineCall:
 	}
 	switch {

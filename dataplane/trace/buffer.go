@@ -21,6 +21,7 @@ const (
 	KindUpdate                   // an entry of Map was created or replaced; an empty value is a refusal
 	KindRewrite                  // packet bytes from offset Slot changed: Key was, Value is
 	KindMark                     // the packet's mark changed: Key was, Value is, little endian
+	KindHelper                   // a BPF helper was called: Key is the call as text, Value its result, 8 bytes little endian
 )
 
 // Step is one thing that happened to a packet.
@@ -32,8 +33,16 @@ type Step struct {
 	Endpoint uint16
 	Slot     uint32
 	Ret      code.Ret
+	Source   *Source // where in the C source, if the engine knows
 
 	key, value span
+}
+
+// Source is a position in the C source of a program, from its object's line information.
+type Source struct {
+	File string // as it was compiled: "bpf/lib/arp.h"
+	Line uint32
+	Text string // the line
 }
 
 // span is a stretch of the buffer's bytes.
@@ -50,10 +59,11 @@ type Buffer struct {
 	depth uint8
 	lost  int
 
-	frame []byte // the packet that is watched
-	mark  *uint32
-	head  [watched]byte // its bytes as last seen
-	was   uint32        // its mark as last seen
+	frame  []byte // the packet that is watched
+	mark   *uint32
+	head   [watched]byte // its bytes as last seen
+	was    uint32        // its mark as last seen
+	source *Source       // where the program is
 
 	onStep func()
 }
@@ -66,7 +76,19 @@ func NewBuffer(n int) *Buffer {
 // Reset forgets all steps and keeps the memory.
 func (b *Buffer) Reset() {
 	b.steps, b.bytes, b.depth, b.lost = b.steps[:0], b.bytes[:0], 0, 0
-	b.frame, b.mark = nil, nil
+	b.frame, b.mark, b.source = nil, nil, nil
+}
+
+// SetSource says where in its source the program is; nil: unknown. What has changed in the packet until then belongs to the place
+// before.
+func (b *Buffer) SetSource(s *Source) {
+	b.look()
+	b.source = s
+}
+
+// Helper records a call of a BPF helper, as text, and its result.
+func (b *Buffer) Helper(call []byte, result uint64) {
+	b.addBytes(Step{Kind: KindHelper, Depth: b.depth}, call, binary.LittleEndian.AppendUint64(nil, result))
 }
 
 // OnStep makes the buffer call f whenever it has recorded a step; nil ends that. The
@@ -190,6 +212,7 @@ func (b *Buffer) add(s Step) {
 		b.lost++
 		return
 	}
+	s.Source = b.source
 	b.steps = append(b.steps, s)
 	if b.onStep != nil {
 		b.onStep()
