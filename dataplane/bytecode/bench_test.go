@@ -82,7 +82,7 @@ func (pa *path) prepare(tb testing.TB, v *conformance.Vectors, e dataplane.Runne
 	return nil
 }
 
-func (f *flight) run(tb testing.TB) {
+func (f *flight) run(tb testing.TB) { //nolint:thelper // it is what is measured
 	f.p = f.fresh
 	f.p.Data = f.frame[:copy(f.frame[:], f.fresh.Data)]
 	if _, err := f.e.Run(f.hook, &f.p, &f.env); err != nil {
