@@ -76,18 +76,7 @@ It needs root, and /dev/net/tun for --wire tap.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	var f upFlags
-	fileFlag(cmd, &f.files)
-	cmd.Flags().StringVar(&f.name, "name", "", "`NAME` of the lab (default the one in the description)")
-	cmd.Flags().StringVar(&f.engine, "engine", lab.DefaultEngine, "`ENGINE` that runs the datapath: emulated (in Go), bytecode (BPF objects in a virtual machine)")
-	f.object.register(cmd)
-	cmd.Flags().StringVar(&f.wire, "wire", "", "`WIRE` to each pod: tap (fast), veth (with an lxc device on the node to look at) (default tap if allowed)")
-	cmd.Flags().StringVar(&f.under, "underlay", "", "`KIND` of the way between nodes: tap, socket (default tap if the kernel can)")
-	cmd.Flags().BoolVarP(&f.detach, "detach", "d", false, "go to the background when the lab is up")
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would be made or changed, and do nothing")
-	complete(cmd, "name")
-	complete(cmd, "engine", engineEmulated, bytecode.Name)
-	complete(cmd, "wire", "tap", "veth")
-	complete(cmd, "underlay", "tap", "socket")
+	f.register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 		defer stop()
@@ -156,6 +145,22 @@ func (f *upFlags) change(ctx context.Context, cmd *cobra.Command, sources []clus
 		fmt.Fprintf(cmd.OutOrStdout(), "lab %s: %s\n", f.name, count(len(lines), "change"))
 	}
 	return true, nil
+}
+
+// register adds the flags.
+func (f *upFlags) register(cmd *cobra.Command) {
+	fileFlag(cmd, &f.files)
+	cmd.Flags().StringVar(&f.name, "name", "", "`NAME` of the lab (default the one in the description)")
+	cmd.Flags().StringVar(&f.engine, "engine", lab.DefaultEngine, "`ENGINE` that runs the datapath: emulated (in Go), bytecode (BPF objects in a virtual machine)")
+	f.object.register(cmd)
+	cmd.Flags().StringVar(&f.wire, "wire", "", "`WIRE` to each pod: tap (fast), veth (with an lxc device on the node to look at) (default tap if allowed)")
+	cmd.Flags().StringVar(&f.under, "underlay", "", "`KIND` of the way between nodes: tap, socket (default tap if the kernel can)")
+	cmd.Flags().BoolVarP(&f.detach, "detach", "d", false, "go to the background when the lab is up")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would be made or changed, and do nothing")
+	complete(cmd, "name")
+	complete(cmd, "engine", engineEmulated, bytecode.Name)
+	complete(cmd, "wire", "tap", "veth")
+	complete(cmd, "underlay", "tap", "socket")
 }
 
 // up runs a lab until somebody wants it down. A second signal ends the process at
