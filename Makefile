@@ -2,7 +2,7 @@
 GO ?= go
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps build ## Bring the article's cluster up, send packets, take it down (root)
 	examples/01-article/demo.sh bin/hooklab
@@ -37,6 +37,10 @@ bench: ## Run all benchmarks
 kill: ## Kill labs 30 times at random moments and look what is left (root)
 	HOOKLAB_KILLS=30 $(GO) test ./cmd/hooklab -run TestPrivilegedKilled -v -count=1
 
+bench-lab: build ## Measure labs beside the kernel and Open vSwitch, write docs/BENCHMARKS.md (root, iperf3, openvswitch-switch; 12 minutes)
+	$(GO) build -trimpath -o bin/ ./internal/benchlab
+	bin/benchlab -hooklab bin/hooklab -o docs/BENCHMARKS.md
+
 golden: ## Rewrite the expected outputs; review the difference like code
 	HOOKLAB_UPDATE=1 $(GO) test ./...
 
@@ -54,4 +58,4 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: kill help demo build test race lint fuzz prove-vm bench golden docs bpf check deps clean prove mutants
+.PHONY: help demo build test race lint fuzz prove prove-vm mutants kill bench bench-lab golden docs bpf check deps clean
