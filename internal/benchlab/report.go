@@ -103,9 +103,11 @@ Compare figures of one page only, and trust the ratios more than the figures.
 UDP packets have %d bytes of payload and count where they arrive, one sender, one receiver. Round
 trips are UDP of the same size; "one CPU" has client, server and forwarder on one. Connections
 are opened and reset one after the other. CPU is what the forwarder's processes take, in
-cores; the kernel's own paths work in the sender's time and show none.
+cores; the kernel's own paths work in the sender's time and show none. The load average
+was %s when the last round had ended: what else runs costs most where frames change hands
+between processes, in round trips above all.
 
-`, time.Now().UTC().Format("2006-01-02"), machine(), b.options.repeats, b.options.duration, smallPacket)
+`, time.Now().UTC().Format("2006-01-02"), machine(), b.options.repeats, b.options.duration, smallPacket, loadAverage())
 	for _, cross := range []bool{false, true} {
 		title := "Same node"
 		if cross {
@@ -166,11 +168,11 @@ func (b *bench) startups(t *bytes.Buffer) {
 	for _, s := range b.startup {
 		up, down, rss := median(seconds(s.up)), median(seconds(s.down)), median(floats(s.rss))
 		if s.pods == 0 {
-			empty = rss / float64(s.nodes)
+			empty = rss
 		}
 		each := "–"
 		if n := s.nodes * s.pods; n >= 100 {
-			each = fmt.Sprintf("%.0f", (rss-empty*float64(s.nodes))/1024/float64(n))
+			each = fmt.Sprintf("%.0f", (rss-empty)/1024/float64(n))
 		}
 		fmt.Fprintf(t, "| %d × %d | %.2f | %.2f | %.0f | %s |\n", s.nodes, s.pods, up, down, rss/(1<<20), each)
 	}
@@ -188,6 +190,15 @@ func floats(n []int) (f []float64) {
 		f = append(f, float64(v))
 	}
 	return f
+}
+
+// loadAverage is the machine's, of one, five and fifteen minutes.
+func loadAverage() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(data))[:3], ", ")
 }
 
 // machine describes where this runs.
