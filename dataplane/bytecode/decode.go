@@ -91,7 +91,13 @@ func decode(raw []byte, addr map[int]uint64, line func(int) int) (*decoder, erro
 		i += width
 	}
 	d.emit(n, inst{op: opInvalid})
-	return d, d.link()
+	if err := d.link(); err != nil {
+		return d, err
+	}
+	// The machine looks one instruction ahead: a pointer behind the last one would be one
+	// behind the allocation, which the garbage collector does not take.
+	d.emit(n, inst{op: opInvalid})
+	return d, nil
 }
 
 func (d *decoder) emit(raw int, in inst) {
