@@ -10,8 +10,11 @@ import (
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/bytecode"
 	"github.com/hooklab/hooklab/dataplane/emu"
+	"github.com/hooklab/hooklab/dataplane/kernel"
 	"github.com/hooklab/hooklab/dataplane/object"
 	"github.com/hooklab/hooklab/maps"
+	"github.com/hooklab/hooklab/netns"
+	"github.com/hooklab/hooklab/netns/lab"
 )
 
 // objects are the BPF objects that an engine runs: hooklab's own, or those of a directory.
@@ -59,6 +62,22 @@ func (o *objects) runners() map[string]func(*maps.Set) (dataplane.Runner, error)
 	}
 }
 
+// attachers are the engines that run in the kernel, by name.
+func (o *objects) attachers() map[string]lab.Attacher {
+	var b *object.Bundle // read once, by the first node
+	return map[string]lab.Attacher{
+		engineKernel: func(ns *netns.NS) (dataplane.Attacher, error) {
+			if b == nil {
+				var err error
+				if b, err = o.bundle(); err != nil {
+					return nil, err
+				}
+			}
+			return kernel.NewAttacher(b, ns, kernel.AttachOptions{})
+		},
+	}
+}
+
 // check refuses objects for an engine that runs none, and reads them, so that what is wrong is said before anything is
 // made.
 func (o *objects) check(cmd *cobra.Command, engine string) error {
@@ -67,7 +86,7 @@ func (o *objects) check(cmd *cobra.Command, engine string) error {
 	}
 	if engine == engineEmulated {
 		if cmd.Flags().Changed("object") {
-			return usageError(cmd, fmt.Errorf("--object: engine %s runs no objects; --engine %s does", engine, bytecode.Name))
+			return usageError(cmd, fmt.Errorf("--object: engine %s runs no objects; --engine %s and --engine %s do", engine, bytecode.Name, engineKernel))
 		}
 		return nil
 	}

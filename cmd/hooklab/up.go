@@ -55,7 +55,9 @@ the datapath alone. With --wire veth it is a real device of the node's namespace
 stack never sees it.
 
 The engine bytecode runs BPF objects, hooklab's own or those of --object, without any
-right to load them into the kernel.
+right to load them into the kernel. The engine kernel attaches them to devices in the kernel,
+as an agent does, by tcx or (before Linux 6.6) clsact: every wire is a veth pair then and
+cilium_vxlan a device, and the maps are the kernel's.
 
 It needs root, and /dev/net/tun for --wire tap.`,
 		Example: `  # The cluster of ./cluster.yaml, until ^C
@@ -151,14 +153,14 @@ func (f *upFlags) change(ctx context.Context, cmd *cobra.Command, sources []clus
 func (f *upFlags) register(cmd *cobra.Command) {
 	fileFlag(cmd, &f.files)
 	cmd.Flags().StringVar(&f.name, "name", "", "`NAME` of the lab (default the one in the description)")
-	cmd.Flags().StringVar(&f.engine, "engine", lab.DefaultEngine, "`ENGINE` that runs the datapath: emulated (in Go), bytecode (BPF objects in a virtual machine)")
+	cmd.Flags().StringVar(&f.engine, "engine", lab.DefaultEngine, "`ENGINE` that runs the datapath: emulated (in Go), bytecode (BPF objects in a virtual machine), kernel (BPF objects in the kernel)")
 	f.object.register(cmd)
 	cmd.Flags().StringVar(&f.wire, "wire", "", "`WIRE` to each pod: tap (fast), veth (with an lxc device on the node to look at) (default tap if allowed)")
 	cmd.Flags().StringVar(&f.under, "underlay", "", "`KIND` of the way between nodes: tap, socket (default tap if the kernel can)")
 	cmd.Flags().BoolVarP(&f.detach, "detach", "d", false, "go to the background when the lab is up")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would be made or changed, and do nothing")
 	complete(cmd, "name")
-	complete(cmd, "engine", engineEmulated, bytecode.Name)
+	complete(cmd, "engine", engineEmulated, bytecode.Name, engineKernel)
 	complete(cmd, "wire", "tap", "veth")
 	complete(cmd, "underlay", "tap", "socket")
 }
@@ -169,7 +171,7 @@ func (a *app) up(ctx context.Context, cmd *cobra.Command, c *cluster.Cluster, f 
 	detached := lab.Detached()
 	l, err := lab.Up(ctx, lab.Options{
 		Cluster: c, Sources: sourceNames(f.files), Name: f.name,
-		Engine: f.engine, Engines: f.object.runners(), Wire: f.wire, Underlay: f.under, Version: buildVersion().Version, Log: a.log,
+		Engine: f.engine, Engines: f.object.runners(), Attachers: f.object.attachers(), Wire: f.wire, Underlay: f.under, Version: buildVersion().Version, Log: a.log,
 	})
 	switch {
 	case errors.Is(err, lab.ErrRunning):

@@ -82,14 +82,34 @@ func New(b *object.Bundle, o Options) (*Engine, error) {
 	if o.MaxEntries == 0 {
 		o.MaxEntries = DefaultMaxEntries
 	}
-	e := &Engine{
-		bundle: b, opts: o, maps: map[string]hmaps.Store{}, kernel: map[string]*ebpf.Map{}, objects: map[objectKey]*loaded{},
-		hooks: map[dataplane.Hook]uint32{}, programs: map[uint32]*program{}, replaced: Replaced{},
-	}
+	e := newEngine(b, o)
 	if err := e.start(); err != nil {
 		return nil, errors.Join(privilege(err), e.Close())
 	}
 	return e, nil
+}
+
+// newEngine makes an engine without what only single runs need.
+func newEngine(b *object.Bundle, o Options) *Engine {
+	return &Engine{
+		bundle: b, opts: o, maps: map[string]hmaps.Store{}, kernel: map[string]*ebpf.Map{}, objects: map[objectKey]*loaded{},
+		hooks: map[dataplane.Hook]uint32{}, programs: map[uint32]*program{}, replaced: Replaced{},
+	}
+}
+
+// entry is the program of a loaded hook, nil if it is not loaded.
+func (e *Engine) entry(h dataplane.Hook) *program {
+	for _, l := range e.objects {
+		if !l.hooks[h] {
+			continue
+		}
+		for _, p := range l.programs {
+			if p.isEntry && p.entry == h.Prog {
+				return p
+			}
+		}
+	}
+	return nil
 }
 
 // privilege explains the kernel's refusal to a user.

@@ -41,8 +41,10 @@ func (e *Engine) Load(h dataplane.Hook, c dataplane.Config) error {
 	if err != nil {
 		return wrap(err)
 	}
-	if err := e.devices.ensure(h.Ifindex); err != nil {
-		return wrap(err)
+	if e.devices != nil {
+		if err := e.devices.ensure(h.Ifindex); err != nil {
+			return wrap(err)
+		}
 	}
 	old := e.objects[key]
 	if old == nil || old.config != c {
@@ -130,9 +132,12 @@ func (e *Engine) load(in *object.Instance, c dataplane.Config) (l *loaded, err e
 
 // loadProgram loads one program with the engine's instructions in it.
 func (e *Engine) loadProgram(in *object.Instance, from *object.Program, fds map[string]*ebpf.Map) (*program, error) {
-	insns, err := record(from.Instructions, e.control.m.FD(), e.replaced)
-	if err != nil {
-		return nil, fmt.Errorf("%s: section %q: %w", in.Object.Name, from.Section, err)
+	insns := slices.Clone(from.Instructions)
+	if e.control != nil {
+		var err error
+		if insns, err = record(insns, e.control.m.FD(), e.replaced); err != nil {
+			return nil, fmt.Errorf("%s: section %q: %w", in.Object.Name, from.Section, err)
+		}
 	}
 	for i := range insns {
 		if ref := insns[i].Reference(); insns[i].IsLoadFromMap() && ref != "" {
@@ -159,7 +164,7 @@ func (e *Engine) loadProgram(in *object.Instance, from *object.Program, fds map[
 
 // place puts a program into its slots: of the harness and of the object's prog array.
 func (e *Engine) place(in *object.Instance, from *object.Program, p *program) error {
-	if p.isEntry {
+	if p.isEntry && e.targets != nil {
 		if len(e.free) > 0 {
 			p.slot, e.free = e.free[len(e.free)-1], e.free[:len(e.free)-1]
 		} else {
@@ -265,7 +270,7 @@ func (e *Engine) Unload(h dataplane.Hook) error {
 func (e *Engine) forget(l *loaded) error {
 	for _, p := range l.programs {
 		delete(e.programs, p.id)
-		if p.isEntry {
+		if p.isEntry && e.targets != nil {
 			_ = e.targets.Delete(p.slot) // the program is closed, whatever the slot holds
 			e.free = append(e.free, p.slot)
 		}

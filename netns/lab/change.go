@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/netns"
 )
 
@@ -30,6 +31,9 @@ func (l *Lab) Change(ctx context.Context, sources []cluster.Source, dry bool) ([
 	lines := changes.Lines()
 	if err := changeable(&changes); err != nil {
 		return lines, err
+	}
+	if len(lines) > 0 && l.attachers[l.state.Engine] != nil {
+		return lines, fmt.Errorf("change lab %s: %w while engine %s runs it; 'hooklab down' first", l.state.Name, dataplane.ErrNotSupported, l.state.Engine)
 	}
 	if dry || len(lines) == 0 {
 		return lines, nil

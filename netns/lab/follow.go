@@ -2,10 +2,12 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/node"
 )
 
@@ -47,6 +49,10 @@ func (l *Lab) follow(w http.ResponseWriter, r *http.Request, f *follower) error 
 
 // join lets all nodes that are meant write to the follower, those that come later too.
 func (l *Lab) join(ctx context.Context, f *follower) error {
+	if f.frames != nil && l.attachers[l.state.Engine] != nil {
+		return fmt.Errorf("capture: %w with engine %s, whose frames only the kernel sees; tcpdump in the node's namespace shows them: "+
+			"hooklab exec node/NAME -- tcpdump -i DEVICE", dataplane.ErrNotSupported, l.state.Engine)
+	}
 	l.mu.Lock()
 	l.followers = append(l.followers, f)
 	l.mu.Unlock()

@@ -35,8 +35,12 @@ var anywhere = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 // buildHost makes a node's side of the datapath in the kernel: cilium_host and
 // cilium_net, addresses, routes, rules and firewall as the agent would (SPEC 10.1, 11).
 // The uplink exists already.
-func buildHost(ns *netns.NS, c *cluster.Cluster, n *cluster.Node, cfg *dataplane.Config) error {
+func buildHost(ns *netns.NS, c *cluster.Cluster, n *cluster.Node, cfg *dataplane.Config, attached bool) error {
 	s := c.Settings()
+	drop := []string{netDevice} // what the stack sends to pods ends in the worker
+	if attached {
+		drop = nil // programs take it before it gets there
+	}
 	steps := []func() error{
 		func() error { return addHostPair(ns, n, cfg, int(s.MTU)) },
 		func() error { return ns.AddAddr(hostDevice, single(n.Router)) },
@@ -53,8 +57,7 @@ func buildHost(ns *netns.NS, c *cluster.Cluster, n *cluster.Node, cfg *dataplane
 	}
 	steps = append(steps, func() error {
 		return ns.SetFirewall(netns.Firewall{
-			// What the stack sends to pods ends in the worker.
-			DropIngress: []string{netDevice},
+			DropIngress: drop,
 			MarkHost:    true, PodCIDR: n.PodCIDR, Router: n.Router,
 		})
 	})

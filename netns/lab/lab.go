@@ -18,16 +18,17 @@ import (
 
 // Lab is a cluster that is up. Not calling Close is an error.
 type Lab struct {
-	home     home
-	lock     *os.File
-	log      *slog.Logger
-	step     func(i int, what string)
-	steps    int
-	cluster  *cluster.Cluster
-	engine   Engine
-	underlay string // see Options
-	state    State
-	began    time.Time
+	home      home
+	lock      *os.File
+	log       *slog.Logger
+	step      func(i int, what string)
+	steps     int
+	cluster   *cluster.Cluster
+	engines   map[string]Engine
+	attachers map[string]Attacher
+	underlay  string // see Options
+	state     State
+	began     time.Time
 
 	spaces map[string]*netns.NS // by pin
 

@@ -142,7 +142,7 @@ func (w *worker) count() {
 			w.counts.Verdict++
 		}
 	}
-	w.counts.Lost = w.ring.Lost()
+	w.counts.Lost = w.lost + w.ring.Lost()
 }
 
 // collect does a slice of garbage collection if it is due, and returns how long the

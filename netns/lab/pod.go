@@ -19,7 +19,7 @@ const (
 )
 
 // buildPod makes the inside of a pod (SPEC 10.1) and returns the worker's end of its
-// wire.
+// wire, nil on a kernel node.
 func buildPod(ns *netns.NS, e *cluster.Endpoint, on *seat, mtu int) (port *netns.Port, err error) {
 	if err := disableIPv6(ns); err != nil {
 		return nil, err
@@ -28,9 +28,12 @@ func buildPod(ns *netns.NS, e *cluster.Endpoint, on *seat, mtu int) (port *netns
 		return nil, err
 	}
 	eth0 := netns.Link{Name: podDevice, MAC: netns.MAC(e.MAC), MTU: mtu, Up: true}
-	if on.wire == wireVeth {
+	switch {
+	case on.attacher != nil:
+		err = linkPod(ns, eth0, on.ns, e)
+	case on.wire == wireVeth:
 		port, err = openPodVeth(ns, eth0, on.ns, e)
-	} else {
+	default:
 		port, err = openPodTAP(ns, eth0)
 	}
 	if err != nil {
@@ -46,8 +49,11 @@ func buildPod(ns *netns.NS, e *cluster.Endpoint, on *seat, mtu int) (port *netns
 			return ns.AddRoute(netns.Route{Dst: anywhere, Via: router, Dev: podDevice, MTU: mtu - tunnel.Overhead})
 		},
 	})
+	if err != nil && port != nil {
+		err = errors.Join(err, port.Close())
+	}
 	if err != nil {
-		return nil, errors.Join(err, port.Close())
+		return nil, err
 	}
 	return port, nil
 }

@@ -148,7 +148,7 @@ func (l *Lab) routes() http.Handler {
 			return nil, err
 		}
 		var names []string
-		if err := w.node.Do(r.Context(), func() { names = w.set.Names() }); err != nil {
+		if err := w.node.Do(r.Context(), func() { names = w.mapNames() }); err != nil {
 			return nil, err // names may still be written
 		}
 		return names, nil
@@ -228,9 +228,23 @@ func (w *worker) stats(ctx context.Context) (*NodeStats, error) {
 				s.PortErrors[from.name] = from.errors
 			}
 		}
-		s.Events, s.Tunnel = w.counts, w.tunnel.Stats()
+		s.Events = w.counts
+		if w.tunnel != nil {
+			s.Tunnel = w.tunnel.Stats()
+		}
 	})
 	return s, err
+}
+
+// mapNames are the names of the node's maps.
+func (w *worker) mapNames() []string {
+	if w.attached == nil {
+		return w.set.Names()
+	}
+	if n, ok := w.attached.engine.(mapNames); ok {
+		return n.Names()
+	}
+	return nil
 }
 
 // readMap copies a map slice by slice, so that traffic goes on meanwhile.

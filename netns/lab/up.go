@@ -31,6 +31,8 @@ type Options struct {
 	RunDir  RunDir   // "" is FindRunDir("")
 	Engine  string   // "" is DefaultEngine
 	Engines map[string]Engine
+	// Attachers are engines whose programs the kernel runs, by name.
+	Attachers map[string]Attacher
 	// Underlay chooses how frames go between nodes: "tap", "socket", or "" for the
 	// first where the kernel knows aggregates in tunnels.
 	Underlay string
@@ -102,17 +104,12 @@ func prepare(o *Options) (*Lab, error) {
 	if l.home, err = o.RunDir.home(l.state.Name); err != nil {
 		return nil, err
 	}
-	l.engine = o.Engines[l.state.Engine]
-	if l.engine == nil {
-		return nil, inputErrorf("engine %q: there are %s", l.state.Engine,
-			strings.Join(slices.Sorted(stdmaps.Keys(o.Engines)), ", "))
+	l.engines, l.attachers = o.Engines, o.Attachers
+	if err := l.checkEngine(l.state.Engine, s.Profile); err != nil {
+		return nil, err
 	}
 	if !slices.Contains([]string{"", underlayTAP, underlaySocket}, o.Underlay) {
 		return nil, inputErrorf("underlay %q: there are %s, %s", o.Underlay, underlaySocket, underlayTAP)
-	}
-	if s.Profile == cluster.EndpointRoutes {
-		return nil, fmt.Errorf("profile %s with engine %s: %w in a lab: the node's kernel would route to each pod's device, "+
-			"which only engine kernel has there", s.Profile, l.state.Engine, dataplane.ErrNotSupported)
 	}
 	if l.state.Wire, err = chooseWire(o.Wire, l.log); err != nil {
 		return nil, err
@@ -123,6 +120,26 @@ func prepare(o *Options) (*Lab, error) {
 	l.state.Spaces, l.state.Hosts = layout(o.Cluster), hostPods(o.Cluster)
 	return l, nil
 }
+
+// checkEngine refuses an engine that there is not, or that cannot run the profile.
+func (l *Lab) checkEngine(name string, p cluster.Profile) error {
+	if l.attachers[name] != nil {
+		return nil
+	}
+	if l.engines[name] == nil {
+		names := slices.Sorted(stdmaps.Keys(l.engines))
+		names = append(names, slices.Sorted(stdmaps.Keys(l.attachers))...)
+		return inputErrorf("engine %q: there are %s", name, strings.Join(names, ", "))
+	}
+	if p == cluster.EndpointRoutes {
+		return fmt.Errorf("profile %s with engine %s: %w in a lab: the node's kernel would route to each pod's device, "+
+			"which only engine kernel has there", p, name, dataplane.ErrNotSupported)
+	}
+	return nil
+}
+
+// engineOf is the name of a node's engine.
+func (l *Lab) engineOf(*cluster.Node) string { return l.state.Engine }
 
 // hostPods maps the pods that live in their node's network to the node.
 func hostPods(c *cluster.Cluster) map[string]string {
@@ -279,7 +296,7 @@ func (l *Lab) buildNode(wire *netns.NS, n *cluster.Node, s *cluster.Settings) er
 	return inOrder([]func() error{
 		func() error { return basics(ns) },
 		func() error { return joinWire(wire, ns, n, s) },
-		func() error { return buildHost(ns, l.cluster, n, &cfg) },
+		func() error { return buildHost(ns, l.cluster, n, &cfg, l.attachers[l.engineOf(n)] != nil) },
 		func() error { return ns.SetServices(frontends(l.cluster)) },
 	})
 }
@@ -287,7 +304,8 @@ func (l *Lab) buildNode(wire *netns.NS, n *cluster.Node, s *cluster.Settings) er
 // seat makes a node's pods and its worker.
 func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
 	to := &seat{
-		cluster: l.cluster, node: n, ns: l.space(KindNode, n.Name), engine: l.engine, log: l.log,
+		cluster: l.cluster, node: n, ns: l.space(KindNode, n.Name), log: l.log,
+		engine: l.engines[l.engineOf(n)], attacher: l.attachers[l.engineOf(n)],
 		endpoints: l.cluster.Endpoints(n.Name), underlay: l.underlay, wire: l.state.Wire,
 	}
 	for i := range to.endpoints {
@@ -300,7 +318,9 @@ func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
 			}
 			return fmt.Errorf("%s: %w", at.Ref(), err)
 		}
-		to.pods = append(to.pods, port)
+		if port != nil {
+			to.pods = append(to.pods, port)
+		}
 	}
 	w, err := newWorker(to)
 	if err != nil {

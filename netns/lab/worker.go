@@ -54,6 +54,9 @@ type worker struct {
 	outer   tunnel.Meta
 	ring    *trace.Ring
 	counts  EventCounts
+	lost    uint64 // notifications, before the ring
+
+	attached *attachment // of a kernel node, which has no tunnel, host and pods; else nil
 
 	followers []*follower
 	frameHead []byte // of the frame that followers get
@@ -88,7 +91,8 @@ type seat struct {
 	cluster   *cluster.Cluster
 	node      *cluster.Node
 	ns        *netns.NS
-	engine    func(*maps.Set) (dataplane.Runner, error)
+	engine    Engine
+	attacher  Attacher // of a kernel node; else nil
 	endpoints []cluster.NodeEndpoint
 	pods      []*netns.Port // of endpoints; the worker's from now on
 	log       *slog.Logger
@@ -123,6 +127,9 @@ func (w *worker) open(s *seat) error {
 	}
 	if w.poll, err = netns.NewPoller(); err != nil {
 		return err
+	}
+	if s.attacher != nil {
+		return w.openAttached(s, &cfg)
 	}
 	if w.host, err = s.ns.OpenPacket(netDevice, netns.PacketOptions{Marks: true, VNetHdr: true}); err != nil {
 		return err
@@ -322,7 +329,10 @@ func (w *worker) close() error {
 	if w.tunnel != nil {
 		err = errors.Join(err, w.tunnel.Close())
 	}
-	if w.node != nil {
+	switch {
+	case w.attached != nil:
+		err = errors.Join(err, w.attached.close(w.node))
+	case w.node != nil:
 		err = errors.Join(err, w.node.Runner().Close())
 	}
 	if w.poll != nil {
