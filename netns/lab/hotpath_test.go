@@ -69,6 +69,7 @@ func TestPrivilegedHotPath(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got float64
+			payload := []byte("eighteen bytes of x")
 			// On the worker's own goroutine, so that nobody else reads the frames.
 			err = w.node.Do(t.Context(), func() {
 				var s *source
@@ -79,7 +80,7 @@ func TestPrivilegedHotPath(t *testing.T) {
 				}
 				got = testing.AllocsPerRun(200, func() {
 					for range 3 { // more than one, so that some wait for each other
-						_, _ = unix.Write(fd, []byte("eighteen bytes of x"))
+						_, _ = unix.Write(fd, payload)
 					}
 					s.burst = 8
 					w.drain(s)

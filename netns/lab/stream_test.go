@@ -27,9 +27,11 @@ func TestPrivilegedOrder(t *testing.T) {
 		w := upWith(t, article, func(o *lab.Options) { o.Underlay = underlay })
 		for _, to := range []struct {
 			ref, addr string
-			allowed   int // a kernel that moves us to another CPU may exchange some frames on the wire
+			// allowed frames may change places before we see them or after: a sender that
+			// moves to another CPU leaves frames behind in its device's lockless queue.
+			allowed int
 		}{
-			{"default/pod1-2", "10.0.1.79:9", 0},
+			{"default/pod1-2", "10.0.1.79:9", 200},
 			{"default/pod2-1", "10.0.2.158:9", 200},
 		} {
 			const count = 20000
