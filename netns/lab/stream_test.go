@@ -2,7 +2,6 @@ package lab_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"net"
 	"os"
 	"os/exec"
@@ -18,59 +17,6 @@ import (
 	"github.com/hooklab/hooklab/netns"
 	"github.com/hooklab/hooklab/netns/lab"
 )
-
-// TestPrivilegedOrder sends numbered datagrams of changing lengths as fast as they go:
-// those that arrive are in order, whichever of them went together.
-func TestPrivilegedOrder(t *testing.T) {
-	t.Parallel()
-	for _, underlay := range []string{"", "socket"} {
-		w := upWith(t, article, func(o *lab.Options) { o.Underlay = underlay })
-		for _, to := range []struct {
-			ref, addr string
-			// allowed frames may change places before we see them or after: a sender that
-			// moves to another CPU leaves frames behind in its device's lockless queue.
-			allowed int
-		}{
-			{"default/pod1-2", "10.0.1.79:9", 200},
-			{"default/pod2-1", "10.0.2.158:9", 200},
-		} {
-			const count = 20000
-			in := listenUDP(t, w.space(to.ref), ":9")
-			out := dial(t, w.space("default/pod1-1"), "udp4", to.addr)
-			sent := make(chan error, 1)
-			go func() {
-				b := make([]byte, 1200)
-				for i := range uint32(count) {
-					binary.BigEndian.PutUint32(b, i)
-					if _, err := out.Write(b[:18+i/7%5*200]); err != nil {
-						sent <- err
-						return
-					}
-				}
-				sent <- nil
-			}()
-			b := make([]byte, 2000)
-			got, wrong, last := 0, 0, int64(-1)
-			for last < count-1 {
-				// The end of what was sent may be lost.
-				must(t, in.SetReadDeadline(time.Now().Add(10*time.Second)))
-				if _, err := in.Read(b); err != nil {
-					break
-				}
-				n := int64(binary.BigEndian.Uint32(b))
-				if n <= last {
-					wrong++
-				}
-				got, last = got+1, max(last, n)
-			}
-			must(t, <-sent)
-			t.Logf("underlay %q, %s: %d of %d arrived, %d out of order", underlay, to.ref, got, count, wrong)
-			if got < 64 || wrong > to.allowed {
-				t.Errorf("underlay %q, %s: %d of %d arrived, %d out of order, want at most %d", underlay, to.ref, got, count, wrong, to.allowed)
-			}
-		}
-	}
-}
 
 // TestPrivilegedTshark looks at the wire with tshark, which must be able to take every
 // frame apart: aggregates, batches and single ones.
