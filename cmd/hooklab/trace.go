@@ -33,6 +33,7 @@ type traceFlags struct {
 	expect   oneOf
 	profiles []string
 	engine   oneOf
+	setCT    oneOf
 	objects  objects
 
 	interactive bool
@@ -44,6 +45,7 @@ func newTrace(*app) *cobra.Command {
 		detail: oneOf{value: string(journey.Full), values: []string{string(journey.Full), string(journey.Summary), string(journey.Minimal)}},
 		expect: oneOf{values: []string{expectDelivered, expectDropped}},
 		engine: oneOf{value: engineEmulated, values: []string{engineEmulated, bytecode.Name}},
+		setCT:  oneOf{values: journey.CTStates()},
 	}
 	cmd := &cobra.Command{
 		Use:     "trace --from NAME --to NAME",
@@ -113,6 +115,7 @@ func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 	fl.Uint8Var(&q.TTL, "ttl", 0, "`TTL` of the packet, 1 to 255 (default 64)")
 	fl.BoolVar(&q.DontFragment, "df", false, "set DF even if the packet is too long for the route")
 	fl.IntVar(&q.Size, "size", 0, "`BYTES` of data (default 56 for ICMP, 0 otherwise)")
+	fl.Var(&f.setCT, "set-ct", "what Cilium's conntrack knows of the packet's connection, whatever the maps say: "+strings.Join(f.setCT.values, ", "))
 	fl.BoolVar(&f.each, "each-backend", false, "one trace for each backend that the service may choose")
 	fl.BoolVar(&f.commit, "commit", false, "keep what the packets change: for the next one of --pcap, and in the files of --state; else nothing changes")
 	fl.StringArrayVar(&f.states, "state", nil, "maps as 'map dump' or bpftool wrote them: [NODE=]`PATH` of a file or directory, NODE=agent for those that the agent writes; may be repeated")
@@ -124,6 +127,7 @@ func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 	fl.Var(&f.expect, "expect", "exit with 1 unless the packet is: "+strings.Join(f.expect.values, ", "))
 	fl.StringSliceVar(&f.profiles, "profile", nil, "trace as another `PROFILE` would do it; two, separated by a comma, show where they part: "+strings.Join(profileNames(), ", "))
 	complete(cmd, "profile", profileNames()...)
+	complete(cmd, "set-ct", f.setCT.values...)
 	complete(cmd, "detail", f.detail.values...)
 	complete(cmd, "engine", f.engine.values...)
 	complete(cmd, "expect", f.expect.values...)
@@ -172,6 +176,7 @@ func (f *traceFlags) read(cmd *cobra.Command) error {
 	if err := f.packet.read(cmd, q); err != nil {
 		return usageError(cmd, err)
 	}
+	q.SetCT = journey.CTState(f.setCT.value)
 	if err := f.readProfiles(); err != nil {
 		return usageError(cmd, err)
 	}
@@ -205,6 +210,9 @@ func (f *traceFlags) read(cmd *cobra.Command) error {
 func (f *traceFlags) readProfiles() error {
 	if f.commit && f.each {
 		return errors.New("--commit and --each-backend: each backend is tried with the same maps")
+	}
+	if f.commit && f.setCT.value != "" {
+		return errors.New("--commit and --set-ct: what is only assumed is not kept")
 	}
 	if len(f.profiles) > 1 && (f.commit || len(f.states) > 0) {
 		return errors.New("--state and --commit need one profile: the maps of one do not fit another")

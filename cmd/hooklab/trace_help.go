@@ -19,6 +19,10 @@ so on begin anywhere, with --mark, --vni and --tunnel-src as the packet has them
 With -n later packets meet the connections of those before. The packets of a capture do
 so only with --commit.
 
+--set-ct new, established or reply asks about a packet of a connection that is not in the
+maps: the entries that the programs look for are made or removed before they run, and
+"assumed" names them. What conntrack knows of services stays as it is.
+
 In the text, ◉ is a place where tcpdump sees the packet, ◌ one where it does not
 although the packet passes, ▶ a program, ⇒ a tail call, ? a map lookup, ! a written
 entry, ~ a rewrite, + and ± entries that are new or changed, • a decision. Fields of
@@ -54,6 +58,9 @@ DELIVERED or TO STACK, dropped is DROPPED or LOST.`
   # What a node does with a packet of the tunnel, and with each packet of a capture
   hooklab trace --hook from-overlay@cilium-worker2 --from pod1-1 --to pod2-1 --tcp 80
   hooklab trace --pcap web.pcap --detail minimal
+
+  # A packet in the middle of a connection, of which only the receiver knows
+  hooklab trace --from pod1-1 --to pod2-1 --tcp 80 --flags ACK --set-ct reply
 
   # Every backend that a service may choose, one line each
   hooklab trace --from pod1-1 --to svc/web --tcp 80 --each-backend --detail minimal

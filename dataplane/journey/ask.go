@@ -77,6 +77,9 @@ func (a *Asker) check(q *Question) error {
 	if err := q.Check(); err != nil {
 		return err
 	}
+	if q.SetCT != "" && a.opts.Keep {
+		return fmt.Errorf("%w: conntrack that is %s because the question says so cannot be kept", ErrQuestion, q.SetCT)
+	}
 	for _, end := range []string{q.From, q.To} {
 		if end == "" {
 			continue
@@ -263,6 +266,9 @@ func (q *Question) arp(w *world) ([]byte, error) {
 // assume is what a simulated answer takes for granted.
 func (r *recorder) assume() []string {
 	out := slices.Clone(r.assumed)
+	if r.setCT != "" {
+		out = append(out, ctAssumed(r.setCT, r.ctSet))
+	}
 	if slices.ContainsFunc(r.packets, func(p *Packet) bool { return p.Fate.refusal != "" }) {
 		out = append(out, "what listens is read from the backends of services, named ports and known servers in run")
 	}

@@ -54,6 +54,10 @@ type Question struct {
 	Tunnel string  `json:"tunnel,omitempty"` // cilium_vxlan: the other node, or its address
 
 	Backend int `json:"backend,omitempty"` // of a service, by slot from 1; 0: by chance
+
+	// SetCT is what Cilium's conntrack knows of the packet's connection, whatever the
+	// maps say; "" leaves them as they are. What it knows of services stays.
+	SetCT CTState `json:"setCT,omitempty"`
 }
 
 // MaxCount is the most packets that a question may have.
@@ -69,6 +73,9 @@ func (q *Question) Check() error {
 		return fmt.Errorf("%w: %d packets; from 1 to %d", ErrQuestion, q.Count, MaxCount)
 	}
 	if err := q.checkStart(); err != nil {
+		return err
+	}
+	if err := q.checkCT(); err != nil {
 		return err
 	}
 	if q.Packet != nil {
@@ -115,6 +122,21 @@ func (q *Question) checkStart() error {
 	return nil
 }
 
+// checkCT is Check for the state of conntrack.
+func (q *Question) checkCT() error {
+	switch {
+	case q.SetCT == "":
+		return nil
+	case !slices.Contains(CTStates(), string(q.SetCT)):
+		return fmt.Errorf("%w: conntrack state %q; allowed: %s", ErrQuestion, q.SetCT, strings.Join(CTStates(), ", "))
+	case q.Protocol == ARP:
+		return fmt.Errorf("%w: conntrack does not know ARP", ErrQuestion)
+	case q.Conversation:
+		return fmt.Errorf("%w: a conversation makes its own connection, which is not %s before", ErrQuestion, q.SetCT)
+	}
+	return nil
+}
+
 // checkPacket is Check for a packet that is given in bytes.
 func (q *Question) checkPacket() error {
 	switch {
@@ -146,6 +168,9 @@ func (q *Question) String() string {
 	}
 	if q.Count > 1 {
 		s += fmt.Sprintf(", %d times", q.Count)
+	}
+	if q.SetCT != "" {
+		s += fmt.Sprintf(", %s in conntrack", q.SetCT)
 	}
 	if q.Backend != 0 {
 		s += fmt.Sprintf(", backend in slot %d", q.Backend)

@@ -18,6 +18,8 @@ type nodeView struct {
 	name    string
 	cluster *cluster.Cluster
 	set     *maps.Set
+	runner  dataplane.Runner
+	chance  *chance
 	opt     maps.TextOptions
 	devices map[uint32]string
 
@@ -40,7 +42,10 @@ func (n *nodeView) device(ifindex uint32) string {
 type recorder struct {
 	cluster *cluster.Cluster
 	nodes   map[string]*nodeView
-	assumed []string           // beyond what every answer takes for granted
+	assumed []string // beyond what every answer takes for granted
+	setCT   CTState  // of the question's packets; "": as the maps have it
+	ctSet   []string // what that took, in words
+	clock   func() (ktime, jiffies uint64)
 	hashed  bool               // before is wanted
 	before  hashes             // states of the nodes met, before the question
 	choices int                // of kube-proxy: backends that it chose from
@@ -193,6 +198,7 @@ func (r *recorder) nodeStep(p *Packet, e *sim.Event) {
 	case node.EventOut:
 		r.tap(p, e, "Out")
 	case node.EventBefore:
+		r.force(p, n, step)
 		if r.hashed {
 			r.before.note(n)
 		}
@@ -218,6 +224,19 @@ func (r *recorder) nodeStep(p *Packet, e *sim.Event) {
 		}
 		p.ends = append(p.ends, end)
 	case node.EventToPod, node.EventToUnderlay:
+	}
+}
+
+// force makes conntrack know the question's packets as the question wants it.
+func (r *recorder) force(p *Packet, n *nodeView, step *node.Event) {
+	if r.setCT == "" || p.Relation != Request {
+		return
+	}
+	ktime, jiffies := r.clock()
+	done, err := n.force(r.setCT, step, ktime, jiffies)
+	r.ctSet = append(r.ctSet, done...)
+	if err != nil {
+		p.undecided = fmt.Sprintf("conntrack of node %s cannot be set: %s", n.name, err)
 	}
 }
 

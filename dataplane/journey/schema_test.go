@@ -20,11 +20,12 @@ var words = map[reflect.Type][]any{
 	reflect.TypeFor[journey.Outcome]():  {journey.Delivered, journey.Dropped, journey.ToStack, journey.Lost, journey.Unknown},
 	reflect.TypeFor[journey.Relation](): {journey.Request, journey.Answer, journey.Failure, journey.Asking},
 	reflect.TypeFor[journey.Protocol](): {journey.ICMP, journey.TCP, journey.UDP, journey.ARP, journey.Protocol("")},
+	reflect.TypeFor[journey.CTState]():  {journey.CTNew, journey.CTEstablished, journey.CTReply},
 	reflect.TypeFor[journey.StepKind](): {
 		journey.StepSent, journey.StepTap, journey.StepNoTap, journey.StepXDP, journey.StepHook, journey.StepStack, journey.StepWire,
 		journey.StepReceived, journey.StepLeft, journey.StepLost,
 	},
-	reflect.TypeFor[journey.LineKind](): {journey.LineCall, journey.LineTailCall, journey.LineLookup, journey.LineUpdate, journey.LineRewrite},
+	reflect.TypeFor[journey.LineKind](): {journey.LineCall, journey.LineTailCall, journey.LineLookup, journey.LineUpdate, journey.LineRewrite, journey.LineHelper},
 	reflect.TypeFor[journey.Topic]():    {journey.TopicSource, journey.TopicService, journey.TopicConntrack, journey.TopicPolicy, journey.TopicRoute, journey.TopicNAT},
 }
 

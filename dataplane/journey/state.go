@@ -145,7 +145,7 @@ func (n *nodeView) unknown(l *lookup) string {
 	if _, ok := n.state[l.name]; ok {
 		return ""
 	}
-	if n.ctForced && (l.m == trace.MapCT4 || l.m == trace.MapCTAny4) {
+	if n.ctForced && (l.m == trace.MapCT4 || l.m == trace.MapCTAny4) && l.ct.Flags&maps.TupleService == 0 {
 		return ""
 	}
 	return fmt.Sprintf("the state of node %s has no %s, which is asked for %s", n.name, l.name, l.text)

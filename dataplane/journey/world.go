@@ -18,7 +18,7 @@ type world struct {
 	cluster *cluster.Cluster
 	sim     *sim.Sim
 	nodes   map[string]*nodeView // those that a frame has met
-	made    *maps.Set            // of the engine that was made last
+	made    *nodeView            // whose engine was made last, without its name
 	rec     *recorder            // of the question that is being answered
 	backend int                  // that it wants; 0: by chance
 	pause   func(*Moment)        // of those who step; nil: nobody does
@@ -39,15 +39,16 @@ func newWorld(c *cluster.Cluster, o *Options, pause func(*Moment)) (*world, erro
 	s, err := sim.New(c, sim.Options{
 		OnTrace: onTrace,
 		Engine: func(m *maps.Set) (dataplane.Runner, error) {
-			w.made = m
-			return o.Engine(m)
+			r, err := o.Engine(m)
+			w.made = &nodeView{cluster: c, set: m, runner: r, opt: c.MapText(), devices: map[uint32]string{}}
+			return r, err
 		},
 		// A node's chance is asked for when its engine has been made.
 		Rand: func(node string) func() uint32 {
-			w.nodeMade(node)
 			h := fnv.New64a()
 			h.Write([]byte(node))
-			return w.chance(rand.New(rand.NewPCG(settings.Seed, h.Sum64())).Uint32)
+			w.made.chance = &chance{draw: w.chance(rand.New(rand.NewPCG(settings.Seed, h.Sum64())).Uint32)}
+			return w.nodeMade(node).chance.next
 		},
 		KubeProxy: w.kubeProxy(rand.New(rand.NewPCG(settings.Seed, 0)).IntN),
 		Fill:      w.fill, Start: o.State.start(c),
@@ -87,6 +88,7 @@ func (w *world) kubeProxy(draw func(int) int) func(int) int {
 // answer lets a question happen and writes the journey.
 func (w *world) answer(q Question, send func(*world) error) (*Journey, error) {
 	w.rec, w.backend = newRecorder(w), q.Backend
+	w.rec.setCT, w.rec.clock = q.SetCT, w.sim.Clock
 	if err := send(w); err != nil {
 		if errors.Is(err, sim.ErrName) || errors.Is(err, sim.ErrMessage) {
 			return nil, fmt.Errorf("%w: %w", ErrQuestion, err)
@@ -131,8 +133,9 @@ func (w *world) inject(at sim.Point, frame []byte, times int) error {
 }
 
 // nodeMade notes whose engine has just been made.
-func (w *world) nodeMade(name string) {
-	n := &nodeView{name: name, cluster: w.cluster, set: w.made, opt: w.cluster.MapText(), devices: map[uint32]string{}}
+func (w *world) nodeMade(name string) *nodeView {
+	n := w.made
+	n.name = name
 	if spec, err := w.cluster.Node(name); err == nil {
 		n.hostEndpoint = spec.HostID
 	}
@@ -140,4 +143,5 @@ func (w *world) nodeMade(name string) {
 		n.devices[d.Ifindex] = d.Name
 	}
 	w.nodes[name] = n
+	return n
 }

@@ -96,7 +96,7 @@ func (m *machine) start() error {
 		chance = m.sim.opts.Rand(m.spec.Name)
 	}
 	n := node.New(node.Config{
-		Name: m.spec.Name, Runner: runner, Stack: hostStack{m}, Underlay: vxlanDevice{m}, Clock: m.sim.clock, Rand: chance,
+		Name: m.spec.Name, Runner: runner, Stack: hostStack{m}, Underlay: vxlanDevice{m}, Clock: m.sim.Clock, Rand: chance,
 	})
 	if m.cfg, err = m.sim.cluster.NodeConfig(m.spec.Name); err != nil {
 		return err
@@ -246,8 +246,8 @@ func (m *machine) plug(e cluster.NodeEndpoint, changed bool) error {
 	return m.node.AddDevice(d, cfg)
 }
 
-// clock is the datapath's view of the virtual time (SPEC 5.4).
-func (s *Sim) clock() (ktimeNS, jiffies uint64) {
+// Clock is the datapath's view of the virtual time (SPEC 5.4): nanoseconds and jiffies since boot.
+func (s *Sim) Clock() (ktimeNS, jiffies uint64) {
 	return uint64(s.now), uint64(s.now.Seconds() * float64(s.settings.Datapath.KernelHz))
 }
 
@@ -256,7 +256,7 @@ func (m *machine) collect() error {
 	if m.filled {
 		return nil
 	}
-	ktime, jiffies := m.sim.clock()
+	ktime, jiffies := m.sim.Clock()
 	now := uint32(ktime / uint64(time.Second))
 	if m.cfg.Clock == dataplane.ClockJiffies {
 		now = uint32(jiffies >> 8)
