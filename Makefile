@@ -34,6 +34,9 @@ mutants: ## Let compare look for MUTANTS faults (200) made by chance in dataplan
 bench: ## Run all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+iperf: ## Let iperf3 send both ways for IPERF_SECONDS (60) between nodes on all three engines (root)
+	HOOKLAB_IPERF_SECONDS=$${IPERF_SECONDS:-60} $(GO) test ./netns/lab -run TestPrivilegedMixedIperf -v -count=1
+
 kill: ## Kill labs 30 times at random moments and look what is left (root)
 	HOOKLAB_KILLS=30 $(GO) test ./cmd/hooklab -run TestPrivilegedKilled -v -count=1
 
@@ -58,4 +61,4 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help demo build test race lint fuzz prove prove-vm mutants kill bench bench-lab golden docs bpf check deps clean
+.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill bench bench-lab golden docs bpf check deps clean

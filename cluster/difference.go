@@ -228,7 +228,7 @@ func missing[T any](a, b []T, key func(*T) string) []T {
 
 // nodeIdentity and podIdentity are all that makes a namespace another one.
 func nodeIdentity(n *Node) string {
-	return fmt.Sprintf("%s %s %s %s %s %s %s %s %s", n.Name, n.IP, n.PodCIDR, n.Router,
+	return fmt.Sprintf("%s %s %s %s %s %s %s %s %s %s", n.Name, n.IP, n.PodCIDR, n.Router, n.Engine,
 		n.MAC, n.HostMAC, n.NetMAC, n.VXLANMAC, endpointIdentity(&n.Health))
 }
 

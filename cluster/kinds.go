@@ -55,6 +55,7 @@ type nodeAnnotations struct {
 	HostMAC       MAC    `json:"hooklab.io/host-mac"`
 	NetMAC        MAC    `json:"hooklab.io/net-mac"`
 	VXLANMAC      MAC    `json:"hooklab.io/vxlan-mac"`
+	Engine        string `json:"hooklab.io/engine" allow:"emulated|bytecode|kernel"`
 	HealthID      uint16 `json:"hooklab.io/health-id" allow:"1..65534"`
 	HealthMAC     MAC    `json:"hooklab.io/health-mac"`
 	HealthNodeMAC MAC    `json:"hooklab.io/health-node-mac"`

@@ -75,6 +75,7 @@ type labNode struct {
 	HostMAC  MAC       `json:"hostMAC"`
 	NetMAC   MAC       `json:"netMAC"`
 	VXLANMAC MAC       `json:"vxlanMAC"`
+	Engine   string    `json:"engine" allow:"emulated|bytecode|kernel"`
 }
 
 // labHealth fixes what is otherwise allocated for a node's health endpoint.

@@ -17,6 +17,7 @@ func (d *description) labNode(at place, n *labNode, ps *problems) {
 		},
 		ID: n.ID, HostID: n.HostID,
 		MAC: n.MAC, HostMAC: n.HostMAC, NetMAC: n.NetMAC, VXLANMAC: n.VXLANMAC,
+		Engine: n.Engine,
 	})
 }
 

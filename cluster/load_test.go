@@ -104,7 +104,7 @@ func TestBadFiles(t *testing.T) {
 		{"two-identities", ":7: document 1, Lab: spec.pods[1].identity: 1001: a pod with the same labels has identity 1000, and one label set has one identity"},
 		{"two-labs", ":6: document 2, Lab: kind: a second Lab document; the first is document 1 of testdata/bad/two-labs.yaml"},
 		{"unknown-annotation", ":1: document 1, Pod one: metadata.annotations.hooklab.io/cmd: unknown field; allowed: hooklab.io/run, hooklab.io/ip, hooklab.io/endpoint-id, hooklab.io/identity, hooklab.io/mac, hooklab.io/node-mac, hooklab.io/ifindex, hooklab.io/device"},
-		{"unknown-field", ":6: document 1, Lab two: spec.nodes[0].podcidr: unknown field; allowed: name, role, ip, podCIDR, router, health, id, hostID, mac, hostMAC, netMAC, vxlanMAC"},
+		{"unknown-field", ":6: document 1, Lab two: spec.nodes[0].podcidr: unknown field; allowed: name, role, ip, podCIDR, router, health, id, hostID, mac, hostMAC, netMAC, vxlanMAC, engine"},
 		{"unknown-kind", `:1: document 1: kind: "Deployment": unknown kind; known kinds: ` + kinds},
 		{"unknown-profile", `:4: document 1, Lab: spec.profile: "cilium-1.13": allowed: cilium-1.12, article, host-routing, endpoint-routes`},
 	}

@@ -21,6 +21,8 @@ type Node struct {
 	ID     uint16 // node id in ipcache and tunnel values, 1..65535 (SPEC 15)
 	HostID uint16 // endpoint id of the host itself
 
+	Engine string // of the node in a lab: emulated, bytecode, kernel; "": the lab's
+
 	MAC, HostMAC, NetMAC, VXLANMAC MAC // eth0, cilium_host, cilium_net, cilium_vxlan
 }
 

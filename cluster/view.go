@@ -72,13 +72,13 @@ func chosen(what string, refs, names []string) ([]int, error) {
 }
 
 func (s *state) viewNodes(names []string) (View, error) {
-	v := View{Columns: []string{"NAME", "ROLES", "INTERNAL-IP", "POD-CIDR", "ROUTER-IP", "HEALTH-IP", "NODE-ID", "HOST-EP", "MAC"}}
+	v := View{Columns: []string{"NAME", "ROLES", "INTERNAL-IP", "POD-CIDR", "ROUTER-IP", "HEALTH-IP", "NODE-ID", "HOST-EP", "MAC", "ENGINE"}}
 	list, err := chosen("node", s.nodeNames(), names)
 	for _, i := range list {
 		n := &s.nodes[i]
 		v.Rows = append(v.Rows, []string{
 			n.Name, role(n), n.IP.String(), n.PodCIDR.String(), n.Router.String(), addrText(n.Health),
-			strconv.Itoa(int(n.ID)), strconv.Itoa(int(n.HostID)), n.MAC.String(),
+			strconv.Itoa(int(n.ID)), strconv.Itoa(int(n.HostID)), n.MAC.String(), cmp.Or(n.Engine, "<lab>"),
 		})
 		v.Objects = append(v.Objects, n.manifest())
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -78,15 +79,14 @@ func (o *objects) attachers() map[string]lab.Attacher {
 	}
 }
 
-// check refuses objects for an engine that runs none, and reads them, so that what is wrong is said before anything is
-// made.
-func (o *objects) check(cmd *cobra.Command, engine string) error {
+// check refuses objects if no engine runs any, and reads them, so that what is wrong is said before anything is made.
+func (o *objects) check(cmd *cobra.Command, engines ...string) error {
 	if len(o.defines) > 0 && o.dir == "" {
 		return usageError(cmd, errors.New("--define is for --object"))
 	}
-	if engine == engineEmulated {
+	if !slices.ContainsFunc(engines, func(e string) bool { return e != engineEmulated }) {
 		if cmd.Flags().Changed("object") {
-			return usageError(cmd, fmt.Errorf("--object: engine %s runs no objects; --engine %s and --engine %s do", engine, bytecode.Name, engineKernel))
+			return usageError(cmd, fmt.Errorf("--object: engine %s runs no objects; --engine %s and --engine %s do", engineEmulated, bytecode.Name, engineKernel))
 		}
 		return nil
 	}

@@ -92,11 +92,11 @@ func writeStatusTable(w io.Writer, s *lab.Status) error {
 	fmt.Fprintf(w, "From:     %s\n", strings.Join(s.Sources, ", "))
 	fmt.Fprintf(w, "Services: %d\n\n", s.Services)
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "NODE\tIP\tPOD-CIDR\tRECEIVED\tTO-POD\tTO-STACK\tTO-TUNNEL\tDROPPED\tLOST")
+	fmt.Fprintln(t, "NODE\tENGINE\tIP\tPOD-CIDR\tRECEIVED\tTO-POD\tTO-STACK\tTO-TUNNEL\tDROPPED\tLOST")
 	for _, n := range s.Nodes {
 		st := &n.Stats
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n",
-			n.Name, n.IP, n.PodCIDR, st.Received, st.ToPod, st.ToStack, st.ToUnderlay, st.Events.Drop, lostText(st))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n",
+			n.Name, n.Engine, n.IP, n.PodCIDR, st.Received, st.ToPod, st.ToStack, st.ToUnderlay, st.Events.Drop, lostText(st))
 	}
 	fmt.Fprintln(t, "\nPOD\tNODE\tIP\tPHASE\tCOMMAND\tRESTARTS")
 	for _, p := range s.Pods {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,8 @@ stack never sees it.
 The engine bytecode runs BPF objects, hooklab's own or those of --object, without any
 right to load them into the kernel. The engine kernel attaches them to devices in the kernel,
 as an agent does, by tcx or (before Linux 6.6) clsact: every wire is a veth pair then and
-cilium_vxlan a device, and the maps are the kernel's.
+cilium_vxlan a device, and the maps are the kernel's. A node of the description that names an
+engine of its own (engine: kernel) runs on that; --engine is for the others.
 
 It needs root, and /dev/net/tun for --wire tap.`,
 		Example: `  # The cluster of ./cluster.yaml, until ^C
@@ -88,7 +90,7 @@ It needs root, and /dev/net/tun for --wire tap.`,
 		if err != nil {
 			return err
 		}
-		if err := f.object.check(cmd, f.engine); err != nil {
+		if err := f.object.check(cmd, nodeEngines(c, f.engine)...); err != nil {
 			return err
 		}
 		if f.name == "" {
@@ -107,6 +109,15 @@ It needs root, and /dev/net/tun for --wire tap.`,
 		return a.up(ctx, cmd, c, &f, stop)
 	}
 	return cmd
+}
+
+// nodeEngines are the engines of a cluster's nodes; of those that name none it is other.
+func nodeEngines(c *cluster.Cluster, other string) []string {
+	var all []string
+	for _, n := range c.Nodes() {
+		all = append(all, cmp.Or(n.Engine, other))
+	}
+	return all
 }
 
 // change changes the lab if it is up already, and says whether it is.

@@ -32,8 +32,8 @@ func (l *Lab) Change(ctx context.Context, sources []cluster.Source, dry bool) ([
 	if err := changeable(&changes); err != nil {
 		return lines, err
 	}
-	if len(lines) > 0 && l.attachers[l.state.Engine] != nil {
-		return lines, fmt.Errorf("change lab %s: %w while engine %s runs it; 'hooklab down' first", l.state.Name, dataplane.ErrNotSupported, l.state.Engine)
+	if name, engine := l.attachedNode(before.Nodes(), after.Nodes()); len(lines) > 0 && name != "" {
+		return lines, fmt.Errorf("change lab %s: %w while engine %s runs node %s; 'hooklab down' first", l.state.Name, dataplane.ErrNotSupported, engine, name)
 	}
 	if dry || len(lines) == 0 {
 		return lines, nil
@@ -50,6 +50,16 @@ func (l *Lab) Change(ctx context.Context, sources []cluster.Source, dry bool) ([
 	return lines, nil
 }
 
+// attachedNode is a node whose programs the kernel runs, and its engine; "" if there is none.
+func (l *Lab) attachedNode(nodes ...[]cluster.Node) (name, engine string) {
+	for _, n := range slices.Concat(nodes...) {
+		if engine := l.engineOf(&n); l.attachers[engine] != nil {
+			return n.Name, engine
+		}
+	}
+	return "", ""
+}
+
 // changeable refuses what only a new lab can have.
 func changeable(c *cluster.Changes) error {
 	if len(c.Settings) > 0 {
@@ -57,7 +67,7 @@ func changeable(c *cluster.Changes) error {
 	}
 	for _, n := range c.AddedNodes {
 		if slices.ContainsFunc(c.RemovedNodes, func(old cluster.Node) bool { return old.Name == n.Name }) {
-			return inputErrorf("node %s: its addresses cannot change while the lab runs; 'hooklab down' first", n.Name)
+			return inputErrorf("node %s: its addresses and its engine cannot change while the lab runs; 'hooklab down' first", n.Name)
 		}
 	}
 	return nil

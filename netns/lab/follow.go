@@ -19,6 +19,11 @@ type follower struct {
 	scope  func(node string) bool // which nodes
 }
 
+// wants says whether the client wants to see frames of a node.
+func (f *follower) wants(name string) bool {
+	return f.frames != nil && (f.scope == nil || f.scope(name)) && f.frames.on(name)
+}
+
 // follow gives a client what happens from now on, until it goes away or the lab does.
 func (l *Lab) follow(w http.ResponseWriter, r *http.Request, f *follower) error {
 	if err := l.join(r.Context(), f); err != nil {
@@ -49,9 +54,11 @@ func (l *Lab) follow(w http.ResponseWriter, r *http.Request, f *follower) error 
 
 // join lets all nodes that are meant write to the follower, those that come later too.
 func (l *Lab) join(ctx context.Context, f *follower) error {
-	if f.frames != nil && l.attachers[l.state.Engine] != nil {
-		return fmt.Errorf("capture: %w with engine %s, whose frames only the kernel sees; tcpdump in the node's namespace shows them: "+
-			"hooklab exec node/NAME -- tcpdump -i DEVICE", dataplane.ErrNotSupported, l.state.Engine)
+	for _, w := range l.nodes() {
+		if w.attached != nil && f.wants(w.name) {
+			return fmt.Errorf("capture on node %[1]s: %[2]w with engine %[3]s, whose frames only the kernel sees; tcpdump in the node's namespace shows them: "+
+				"hooklab exec node/%[1]s -- tcpdump -i DEVICE; name pods and nodes to capture on others", w.name, dataplane.ErrNotSupported, w.engine)
+		}
 	}
 	l.mu.Lock()
 	l.followers = append(l.followers, f)

@@ -74,6 +74,19 @@ func (f *frameFilter) wants(name string, e *node.Event) bool {
 	return f.devices == nil || f.devices[Device{name, e.Device.Ifindex}]
 }
 
+// on says whether frames of a node can be among those that are wanted.
+func (f *frameFilter) on(name string) bool {
+	if f.devices == nil {
+		return true
+	}
+	for d := range f.devices {
+		if d.Node == name {
+			return true
+		}
+	}
+	return false
+}
+
 // Frame is a frame at a hook of a running lab.
 type Frame struct {
 	Kind    node.EventKind // EventBefore, EventAfter, EventToPod or EventLost

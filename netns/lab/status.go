@@ -30,6 +30,7 @@ type NodeStatus struct {
 	IP      string    `json:"ip"`
 	PodCIDR string    `json:"podCIDR"`
 	Router  string    `json:"router"`
+	Engine  string    `json:"engine"`
 	Stats   NodeStats `json:"stats"`
 }
 
@@ -75,7 +76,7 @@ func (l *Lab) status(ctx context.Context) (*Status, error) {
 			return nil, err
 		}
 		s.Nodes = append(s.Nodes, NodeStatus{
-			Name: n.Name, IP: n.IP.String(), PodCIDR: n.PodCIDR.String(), Router: n.Router.String(), Stats: *stats,
+			Name: n.Name, IP: n.IP.String(), PodCIDR: n.PodCIDR.String(), Router: n.Router.String(), Engine: w.engine, Stats: *stats,
 		})
 	}
 	pods := l.cluster.Pods()

@@ -29,7 +29,7 @@ type Options struct {
 	Sources []string // the cluster's files as the user named them, for State
 	Name    string   // "" is the name in the cluster's settings
 	RunDir  RunDir   // "" is FindRunDir("")
-	Engine  string   // "" is DefaultEngine
+	Engine  string   // of nodes that name none; "" is DefaultEngine
 	Engines map[string]Engine
 	// Attachers are engines whose programs the kernel runs, by name.
 	Attachers map[string]Attacher
@@ -108,6 +108,11 @@ func prepare(o *Options) (*Lab, error) {
 	if err := l.checkEngine(l.state.Engine, s.Profile); err != nil {
 		return nil, err
 	}
+	for _, n := range o.Cluster.Nodes() {
+		if err := l.checkEngine(l.engineOf(&n), s.Profile); err != nil {
+			return nil, fmt.Errorf("node %s: %w", n.Name, err)
+		}
+	}
 	if !slices.Contains([]string{"", underlayTAP, underlaySocket}, o.Underlay) {
 		return nil, inputErrorf("underlay %q: there are %s, %s", o.Underlay, underlaySocket, underlayTAP)
 	}
@@ -139,7 +144,12 @@ func (l *Lab) checkEngine(name string, p cluster.Profile) error {
 }
 
 // engineOf is the name of a node's engine.
-func (l *Lab) engineOf(*cluster.Node) string { return l.state.Engine }
+func (l *Lab) engineOf(n *cluster.Node) string {
+	if n.Engine != "" {
+		return n.Engine
+	}
+	return l.state.Engine
+}
 
 // hostPods maps the pods that live in their node's network to the node.
 func hostPods(c *cluster.Cluster) map[string]string {
@@ -305,7 +315,7 @@ func (l *Lab) buildNode(wire *netns.NS, n *cluster.Node, s *cluster.Settings) er
 func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
 	to := &seat{
 		cluster: l.cluster, node: n, ns: l.space(KindNode, n.Name), log: l.log,
-		engine: l.engines[l.engineOf(n)], attacher: l.attachers[l.engineOf(n)],
+		engineName: l.engineOf(n), engine: l.engines[l.engineOf(n)], attacher: l.attachers[l.engineOf(n)],
 		endpoints: l.cluster.Endpoints(n.Name), underlay: l.underlay, wire: l.state.Wire,
 	}
 	for i := range to.endpoints {

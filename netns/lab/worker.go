@@ -35,6 +35,7 @@ const (
 // worker is a node at work: the goroutine of its loop owns all of it.
 type worker struct {
 	name   string
+	engine string // its name
 	log    *slog.Logger
 	node   *node.Node
 	set    *maps.Set
@@ -88,22 +89,26 @@ type EventCounts struct {
 
 // seat is what a worker is made of.
 type seat struct {
-	cluster   *cluster.Cluster
-	node      *cluster.Node
-	ns        *netns.NS
-	engine    Engine
-	attacher  Attacher // of a kernel node; else nil
-	endpoints []cluster.NodeEndpoint
-	pods      []*netns.Port // of endpoints; the worker's from now on
-	log       *slog.Logger
-	underlay  string // see Options
-	wire      string // wireTAP or wireVeth
+	cluster    *cluster.Cluster
+	node       *cluster.Node
+	ns         *netns.NS
+	engineName string
+	engine     Engine
+	attacher   Attacher // of a kernel node; else nil
+	endpoints  []cluster.NodeEndpoint
+	pods       []*netns.Port // of endpoints; the worker's from now on
+	log        *slog.Logger
+	underlay   string // see Options
+	wire       string // wireTAP or wireVeth
 }
 
 // newWorker opens a node's ports, loads its programs and fills its maps. The node's
 // namespace is complete. On an error everything is closed again, the pods' ports too.
 func newWorker(s *seat) (*worker, error) {
-	w := &worker{name: s.node.Name, log: s.log, set: maps.NewSet(maps.Sizes{}), pods: make(map[uint32]*podPort), ended: make(chan struct{}), buf: make([]byte, frameRoom), ring: trace.NewRing(ringSize)}
+	w := &worker{
+		name: s.node.Name, engine: s.engineName, log: s.log, set: maps.NewSet(maps.Sizes{}), pods: make(map[uint32]*podPort),
+		ended: make(chan struct{}), buf: make([]byte, frameRoom), ring: trace.NewRing(ringSize),
+	}
 	w.packet.Events = w.ring
 	err := w.open(s)
 	if err == nil {
