@@ -40,7 +40,7 @@ iperf: ## Let iperf3 send both ways for IPERF_SECONDS (60) between nodes on all 
 kill: ## Kill labs 30 times at random moments and look what is left (root)
 	HOOKLAB_KILLS=30 $(GO) test ./cmd/hooklab -run TestPrivilegedKilled -v -count=1
 
-bench-lab: build ## Measure labs beside the kernel and Open vSwitch, write docs/BENCHMARKS.md (root, iperf3, openvswitch-switch; 12 minutes)
+bench-lab: build ## Measure labs beside the kernel and Open vSwitch, write docs/BENCHMARKS.md (root, iperf3, openvswitch-switch; 15 minutes)
 	$(GO) build -trimpath -o bin/ ./internal/benchlab
 	bin/benchlab -hooklab bin/hooklab -o docs/BENCHMARKS.md
 

@@ -19,6 +19,7 @@ type subject struct {
 	addr           string      // of the server, for the client
 	forwarders     []*exec.Cmd // processes that move the frames
 	iperf          bool        // its iperf3 server runs
+	summed         bool        // its ends must not refuse a checksum
 }
 
 // bench is everything that is up.
@@ -29,6 +30,7 @@ type bench struct {
 	results  map[string]*results
 	startup  []startup
 	undo     []func() error
+	mixed    *exec.Cmd // the lab of interop
 }
 
 // build brings all subjects up.
@@ -48,6 +50,9 @@ func (b *bench) build() error {
 		{crossHooklabSocket, func(s *subject) error { return b.hooklab(s, "cross-socket", "pod2-1", "--underlay", "socket") }},
 		{crossHooklabVeth, func(s *subject) error { return b.hooklab(s, "cross-veth", "pod2-1", "--wire", "veth") }},
 		{crossKernel, b.kernelCross},
+		{crossToKernel, func(s *subject) error { return b.interop(s, "client", mixedPeer) }},
+		{crossFromKernel, func(s *subject) error { return b.interop(s, "external/kernel", mixedPod) }},
+		{crossService, func(s *subject) error { return b.interop(s, "client", mixedService) }},
 		{crossOVS, b.ovsCross},
 	} {
 		if !b.wanted(s.name) {

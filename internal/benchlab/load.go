@@ -65,6 +65,8 @@ func runRole(role string, args []string) error {
 		return naiveRole(args)
 	case "server":
 		return serve()
+	case "mixed":
+		return mixedRole(args[0])
 	}
 	d, err := strconv.Atoi(args[1])
 	if err != nil {

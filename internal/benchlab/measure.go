@@ -117,7 +117,7 @@ func (b *bench) measure(ctx context.Context, s *subject) (err error) {
 		return err
 	}
 	r.Conns = append(r.Conns, conns.Rate)
-	return b.pinned(s, sv, r)
+	return errors.Join(b.pinned(s, sv, r), s.checkSums())
 }
 
 // packets measures how many small packets arrive.

@@ -29,6 +29,9 @@ const (
 	crossHooklabSocket = crossPrefix + "hooklab --underlay socket"
 	crossHooklabVeth   = crossPrefix + "hooklab --wire veth"
 	crossKernel        = crossPrefix + "KX: kernel vxlan"
+	crossToKernel      = crossPrefix + "hooklab to a kernel vxlan node"
+	crossFromKernel    = crossPrefix + "kernel vxlan node to hooklab"
+	crossService       = crossPrefix + "hooklab to a service on a kernel vxlan node"
 	crossOVS           = crossPrefix + "OVS userspace vxlan"
 )
 
@@ -86,6 +89,9 @@ func bars() []bar {
 		{"two nodes, sockets: TCP×1 / KX", crossHooklabSocket, crossKernel, tcp1, true, 0.55},
 		{"two nodes: TCP×1 / OVS vxlan", crossHooklabTAP, crossOVS, tcp1, true, 10},
 		{"two nodes, sockets: TCP×1 / OVS vxlan", crossHooklabSocket, crossOVS, tcp1, true, 7},
+		{"hooklab to a kernel vxlan node: TCP×1 / KX", crossToKernel, crossKernel, tcp1, true, 0.9},
+		{"a kernel vxlan node to hooklab: TCP×1 / KX", crossFromKernel, crossKernel, tcp1, true, 0.9},
+		{"hooklab to a service there: TCP×1 / KX", crossService, crossKernel, tcp1, true, 0.9},
 		{"two nodes: UDP pps / KX", crossHooklabTAP, crossKernel, pps, true, 0.9},
 		{"two nodes: round trip / KX", crossHooklabTAP, crossKernel, p50, false, 1.3},
 	}
