@@ -110,6 +110,7 @@ func (f *traceFlags) register(cmd *cobra.Command, t *target) {
 	fl.BoolVar(&f.arp, "arp", false, "let the pod ask with ARP for the address of --to")
 	fl.Uint16Var(&f.tcp, "tcp", 0, "send a TCP segment to `PORT`")
 	fl.Uint16Var(&f.udp, "udp", 0, "send a UDP datagram to `PORT`")
+	fl.Uint16Var(&q.SourcePort, "sport", 0, "source `PORT`, or id of the echo request (default by chance)")
 	fl.StringVar(&q.Flags, "flags", "", "`FLAGS` of the TCP segment, such as SYN,ACK (default SYN)")
 	fl.BoolVar(&q.Conversation, "conversation", false, "with --tcp: connect, send the data of --size, close; the verdict is about the first packet that does not arrive")
 	fl.Uint8Var(&q.TTL, "ttl", 0, "`TTL` of the packet, 1 to 255 (default 64)")
@@ -196,6 +197,9 @@ func (f *traceFlags) read(cmd *cobra.Command) error {
 		if !given(end) {
 			return usageError(cmd, fmt.Errorf("--%s is missing", end))
 		}
+	}
+	if given("sport") && q.SourcePort == 0 {
+		return usageError(cmd, errors.New("--sport 0: from 1 to 65535"))
 	}
 	if given("ttl") && q.TTL == 0 {
 		return usageError(cmd, errors.New("--ttl 0: a packet with TTL 0 is not sent"))

@@ -70,7 +70,7 @@ func (f *packetFlags) given(cmd *cobra.Command) bool {
 func (f *packetFlags) read(cmd *cobra.Command, q *journey.Question) error {
 	given := cmd.Flags().Changed
 	if f.given(cmd) {
-		for _, other := range []string{"to", "icmp", "arp", "tcp", "udp", "flags", "conversation", "ttl", "df", "size"} {
+		for _, other := range []string{"to", "icmp", "arp", "tcp", "udp", "sport", "flags", "conversation", "ttl", "df", "size"} {
 			if given(other) {
 				return fmt.Errorf("--%s: a packet of --packet or --pcap has its own", other)
 			}

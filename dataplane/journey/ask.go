@@ -183,7 +183,7 @@ func (q *Question) send(w *world) error {
 
 // message is what the question's socket sends.
 func (q *Question) message() (sim.Message, error) {
-	m := sim.Message{TTL: q.TTL, DontFragment: q.DontFragment, Count: q.Count}
+	m := sim.Message{TTL: q.TTL, SrcPort: q.SourcePort, DontFragment: q.DontFragment, Count: q.Count}
 	if q.Size > 0 {
 		m.Data = make([]byte, q.Size)
 		for i := range m.Data {

@@ -35,8 +35,9 @@ type Question struct {
 
 	Protocol     Protocol `json:"protocol"`
 	Port         uint16   `json:"port,omitempty"`
-	Flags        string   `json:"flags,omitempty"` // TCP; SYN by default
-	TTL          uint8    `json:"ttl,omitempty"`   // 0: 64
+	SourcePort   uint16   `json:"sourcePort,omitempty"` // of an echo request its id; 0: by chance
+	Flags        string   `json:"flags,omitempty"`      // TCP; SYN by default
+	TTL          uint8    `json:"ttl,omitempty"`        // 0: 64
 	DontFragment bool     `json:"df,omitempty"`
 	Size         int      `json:"size,omitempty"` // bytes of data; 0: what the protocol's client sends
 	Conversation bool     `json:"conversation,omitempty"`
@@ -94,6 +95,8 @@ func (q *Question) Check() error {
 		return fmt.Errorf("%w: a conversation begins at a socket and has the packets that it needs, so it has neither hook nor number", ErrQuestion)
 	case q.Conversation && q.Flags != "":
 		return fmt.Errorf("%w: flags %s are of one segment, not of a conversation", ErrQuestion, q.Flags)
+	case q.SourcePort != 0 && q.Protocol == ARP:
+		return fmt.Errorf("%w: an ARP request has no source port", ErrQuestion)
 	case q.Protocol == ARP && (q.Size != 0 || q.TTL != 0 || q.DontFragment):
 		return fmt.Errorf("%w: an ARP request has neither size, TTL nor DF", ErrQuestion)
 	case q.DontFragment && q.Protocol == TCP:
@@ -140,8 +143,8 @@ func (q *Question) checkCT() error {
 // checkPacket is Check for a packet that is given in bytes.
 func (q *Question) checkPacket() error {
 	switch {
-	case q.Protocol != "" || q.To != "" || q.Port != 0 || q.Flags != "" || q.TTL != 0 || q.DontFragment || q.Size != 0 || q.Conversation:
-		return fmt.Errorf("%w: a packet in bytes has its own receiver, protocol, port, flags, TTL, DF and size", ErrQuestion)
+	case q.Protocol != "" || q.To != "" || q.Port != 0 || q.SourcePort != 0 || q.Flags != "" || q.TTL != 0 || q.DontFragment || q.Size != 0 || q.Conversation:
+		return fmt.Errorf("%w: a packet in bytes has its own receiver, protocol, ports, flags, TTL, DF and size", ErrQuestion)
 	case len(q.Packet) == 0:
 		return fmt.Errorf("%w: the packet has no bytes", ErrQuestion)
 	case q.Hook != "" && q.From != "":
@@ -199,6 +202,13 @@ func (q *Question) text() string {
 		s += fmt.Sprintf(" to port %d", q.Port)
 	default:
 		s += " echo request"
+	}
+	if q.SourcePort != 0 {
+		what := "from port"
+		if q.protocol() == ICMP {
+			what = "id"
+		}
+		s += fmt.Sprintf(", %s %d", what, q.SourcePort)
 	}
 	if q.TTL != 0 {
 		s += fmt.Sprintf(", TTL %d", q.TTL)

@@ -15,8 +15,8 @@ var ErrMessage = errors.New("cannot be sent")
 // Message is what a conversation sends. The zero value is what ping, nc or a browser
 // would: a ping of 56 bytes, a connection without data, an empty datagram.
 type Message struct {
-	TTL, TOS     uint8 // TTL 0 is 64
-	SrcPort      uint16
+	TTL, TOS     uint8  // TTL 0 is 64
+	SrcPort      uint16 // of pings the id; 0: a free one
 	Data         []byte
 	DontFragment bool          // UDP, ping, IP: an error instead of fragments
 	Count        int           // pings, datagrams or segments with Flags, one a second; 0 is 1
@@ -94,13 +94,10 @@ type pinger struct {
 }
 
 func (c *Conversation) startPing(dst [4]byte, m Message) {
-	src, ok := c.from.out.source(dst)
+	k, ok := c.bindKey(header.ProtoICMP, dst, 0, m) // the port is the id
 	if !ok {
-		c.finish(Open)
 		return
 	}
-	k := socketKey{proto: header.ProtoICMP, local: src, remote: dst}
-	k.localPort = c.from.freePort(k)
 	p := &pinger{conv: c, key: k, m: m, count: max(m.Count, 1)}
 	if !c.from.bind(k, p) {
 		c.finish(Open)
