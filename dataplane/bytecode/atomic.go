@@ -52,6 +52,11 @@ func (d *decoder) atomic(code byte, in *inst) error {
 }
 
 // atomic does a read-modify-write. Nothing else runs meanwhile, so it needs no lock.
+//
+// Differs: in engine bytecode a compare-and-exchange of a word always clears the upper half of r0, as the instruction set says. On x86-64, whose
+// instruction leaves it when the words are equal, the kernel clears it by an instruction of its own, which the verifier adds
+// where it sees all of r0 read later. Linux 6.18 does not see that if the path to the read meets, by pruning, one on which r0
+// was written otherwise; then the upper half stays. Test: TestPrivilegedRandomPrograms.
 func (m *machine) atomic(in *inst, r *registers) {
 	n := uint64(4)
 	kind := in.imm & 0xffff

@@ -106,7 +106,8 @@ func (m *machine) changeType(ctx, kind, _, _, _ uint64) uint64 {
 
 // hashRecalc is bpf_get_hash_recalc: a hash of the flow, if the frame has none yet.
 //
-// Unlike in the kernel: the kernel's hash has a secret key; this one is a function of addresses and ports.
+// Differs: the kernel's hash of a flow has a secret key; in engine bytecode it is a function of addresses and ports. No program
+// of the datapath decides by it. Test: TestDifferencesOfHelpers.
 func (m *machine) hashRecalc(ctx, _, _, _, _ uint64) uint64 {
 	if !m.isContext(ctx) {
 		return 0
@@ -227,8 +228,8 @@ func (m *machine) getTunnelKey(ctx, toAddr, size, flags, _ uint64) uint64 {
 
 // setTunnelKey is bpf_skb_set_tunnel_key.
 //
-// Unlike in the kernel: the underlay is IPv4, so a key for IPv6 is refused with EINVAL; flags about the outer header (checksum, DF)
-// are taken and change nothing, and a local address is ignored.
+// Differs: in engine bytecode the underlay is IPv4, so a tunnel key for IPv6 is refused with EINVAL; flags about the outer header
+// (checksum, DF) are taken and change nothing, and a local address is ignored. Test: TestDifferencesOfHelpers.
 func (m *machine) setTunnelKey(ctx, fromAddr, size, flags, _ uint64) uint64 {
 	if !m.isContext(ctx) {
 		return 0
@@ -257,7 +258,7 @@ func (m *machine) setTunnelKey(ctx, fromAddr, size, flags, _ uint64) uint64 {
 // fibLookup is bpf_fib_lookup. What routes a node has is behind the engine, so the answer is always that the packet is
 // not forwarded (BPF_FIB_LKUP_RET_NOT_FWDED), and programs leave it to the stack.
 //
-// Unlike in the kernel: no route is ever found.
+// Differs: in engine bytecode bpf_fib_lookup never finds a route. Test: TestDifferencesOfHelpers.
 func (m *machine) fibLookup(ctx, params, size, flags, _ uint64) uint64 {
 	const paramsSize, knownFlags, notForwarded = 64, 0x3f, 4
 	if !m.isContext(ctx) || m.arg(2, "write", params, size) == nil {

@@ -270,9 +270,9 @@ func (g *generator) atomic() {
 	ins.Constant = int64(op >> 8) // see assemble
 	g.emit(ins)
 	if op == asm.CmpXchg && size == asm.Word {
-		// The instruction set says that r0 is zero extended. A 6.18 kernel on x86 leaves its upper half when the words were equal
-		// (seed 21701 without this line).
-		g.emit(asm.Mov.Reg32(asm.R0, asm.R0))
+		// All of r0 is read before paths meet, so that the kernel clears its upper half: see (*machine).atomic, and seed
+		// 21701 without this line.
+		g.emit(asm.Add.Imm(asm.R0, 0))
 	}
 }
 

@@ -210,17 +210,46 @@ func TestFunctionIndex(t *testing.T) {
 		return cmp.Or(cmp.Compare(strings.TrimPrefix(a.cFile, "bpf"), strings.TrimPrefix(b.cFile, "bpf")),
 			cmp.Compare(strings.TrimLeft(a.cName, "_"), strings.TrimLeft(b.cName, "_")), cmp.Compare(a.cName, b.cName))
 	})
+	twin := twinFunctions(t)
 	var b bytes.Buffer
-	fmt.Fprintln(&b, "| C function | below `bpf/` | Go function | in `dataplane/emu/` | in call stacks |")
-	fmt.Fprintln(&b, "|---|---|---|---|---|")
+	fmt.Fprintln(&b, "| C function | in Cilium, below `bpf/` | in the twin, below `bpf/` | Go function | in `dataplane/emu/` | in call stacks |")
+	fmt.Fprintln(&b, "|---|---|---|---|---|---|")
 	for _, m := range rows {
 		told := ""
 		if m.entered != "" {
 			told = "yes"
 		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | `%s%s` | `%s` | %s |\n", m.cName, m.cFile, m.receiver, m.goName, m.goFile, told)
+		at := ""
+		if file := twin[m.cName]; file != "" {
+			at = "`" + file + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s | `%s%s` | `%s` | %s |\n", m.cName, m.cFile, at, m.receiver, m.goName, m.goFile, told)
 	}
 	section(t, "functions", b.String())
+}
+
+// twinFunctions are the files below bpf/ by the functions that they define.
+func twinFunctions(t *testing.T) map[string]string {
+	t.Helper()
+	definition := regexp.MustCompile(`(?m)^[a-z_][\w \t*]*[ \t\n*](\w+)\([^;{}]*\)\s*\{`)
+	all := map[string]string{}
+	for _, pattern := range []string{"bpf_*.c", "lib/*.h"} {
+		files, err := filepath.Glob(filepath.Join(top, "bpf", pattern))
+		must(t, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			must(t, err)
+			rel, err := filepath.Rel(filepath.Join(top, "bpf"), file)
+			must(t, err)
+			for _, m := range definition.FindAllStringSubmatch(string(text), -1) {
+				if all[m[1]] != "" && all[m[1]] != rel {
+					rel = all[m[1]] + "`, `" + rel // a program of several objects
+				}
+				all[m[1]] = rel
+			}
+		}
+	}
+	return all
 }
 
 // TestDifferencesAreListed compares the known differences in docs/CILIUM.md with

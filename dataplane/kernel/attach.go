@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -35,6 +37,9 @@ type AttachOptions struct {
 
 // DefaultAttachedEntries is the most entries of a hash map of an attacher: what an agent that sizes its maps by memory
 // gives its conntrack maps at least (SPEC 5.1).
+//
+// Differs: in a lab with engine kernel maps hold at most 131,072 entries; an agent that does not size its maps by memory gives
+// its conntrack maps 524,288 and 262,144. Test: TestPrivilegedAttachedMapSizes.
 const DefaultAttachedEntries = 131072
 
 // NewAttacher makes an attacher for the devices of a network namespace. Errors are those of [New].
@@ -227,9 +232,12 @@ func (a *Attacher) Events(f func(raw []byte, lost uint64)) error {
 	}
 }
 
-// Pin pins the node's maps below a directory of a BPF file system, each under its name, and returns the paths. On an error
-// none is left.
+// Pin pins the node's maps in a directory of a BPF file system, which it makes, each under its name, and returns the paths.
+// On an error none is left.
 func (a *Attacher) Pin(dir string) (paths []string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("pin maps: %w", err)
+	}
 	defer func() {
 		if err != nil {
 			for _, m := range a.engine.kernel {
@@ -238,7 +246,7 @@ func (a *Attacher) Pin(dir string) (paths []string, err error) {
 		}
 	}()
 	for name, m := range a.engine.kernel {
-		path := dir + "/" + name
+		path := filepath.Join(dir, name)
 		if err := m.Pin(path); err != nil {
 			return nil, fmt.Errorf("pin %s: %w", path, err)
 		}

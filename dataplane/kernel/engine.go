@@ -48,7 +48,8 @@ type Options struct {
 
 // DefaultMaxEntries is the most entries of a hash map of an engine.
 //
-// Differs: Cilium's conntrack maps hold 524,288 and 262,144 entries. Test: TestPrivilegedMapSizes.
+// Differs: in engine kernel, for single packets, maps hold at most 16,384 entries; Cilium's conntrack maps hold 524,288 and
+// 262,144. Test: TestPrivilegedMapSizes.
 const DefaultMaxEntries = 16384
 
 // objectKey tells instances of objects apart: pods by endpoint, host objects by device.

@@ -28,3 +28,17 @@ func TestPrivilegedMapSizes(t *testing.T) {
 		}
 	}
 }
+
+// TestPrivilegedAttachedMapSizes: the maps of a lab are as large as those of an agent that
+// sizes them by memory.
+func TestPrivilegedAttachedMapSizes(t *testing.T) {
+	t.Parallel()
+	a := newAttacher(t, kernel.AttachOptions{})
+	m, err := a.Map("cilium_ct4_global")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Spec().MaxEntries; got != kernel.DefaultAttachedEntries {
+		t.Errorf("cilium_ct4_global has %d entries, want %d", got, kernel.DefaultAttachedEntries)
+	}
+}
