@@ -47,6 +47,16 @@ type Runner interface {
 	Run(h Hook, p *Packet, env *Env) (Verdict, error)
 }
 
+// AttachedProgram is a program on a device, as the kernel says.
+type AttachedProgram struct {
+	Device  string `json:"device"`
+	Ifindex uint32 `json:"ifindex"`
+	Side    string `json:"side"`    // "ingress" or "egress"
+	Program string `json:"program"` // its section, "from-container"
+	By      string `json:"by"`      // how it is attached: "tcx" or "clsact"
+	ID      uint32 `json:"id"`      // the kernel's, as bpftool shows it
+}
+
 // Attacher attaches programs to real devices.
 type Attacher interface {
 	Engine

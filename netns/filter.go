@@ -51,6 +51,34 @@ func (n *NS) AttachFilter(dev string, egress bool, fd int, name string) (io.Clos
 	return &filter{ns: n, dev: dev, what: f}, nil
 }
 
+// Filter is a BPF program that is attached by clsact.
+type Filter struct {
+	Name    string // as `tc filter` shows it
+	Program uint32 // the kernel's id
+	Egress  bool
+}
+
+// Filters lists the BPF programs of a device that are attached by clsact.
+func (n *NS) Filters(dev string) ([]Filter, error) {
+	h, l, err := n.link(dev)
+	if err != nil {
+		return nil, err
+	}
+	var all []Filter
+	for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
+		found, err := h.FilterList(l, parent)
+		if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: there is no such qdisc
+			return nil, fmt.Errorf("list filters of %s: %w", dev, explain(err, needNetAdmin))
+		}
+		for _, f := range found {
+			if b, ok := f.(*netlink.BpfFilter); ok {
+				all = append(all, Filter{Name: b.Name, Program: uint32(b.Id), Egress: parent == netlink.HANDLE_MIN_EGRESS})
+			}
+		}
+	}
+	return all, nil
+}
+
 // filter is an attached program.
 type filter struct {
 	ns   *NS

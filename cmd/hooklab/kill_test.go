@@ -122,7 +122,7 @@ func listing(t *testing.T, host, dir string) string {
 	t.Helper()
 	const script = `ip -o link | sed 's/@.*state/ state/'; ip -o -4 address; ip route show table all; ip rule; nft list ruleset
 grep -s . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/conf/*/forwarding
-find "$0"; grep "$0" /proc/self/mountinfo; true`
+tc qdisc; find /sys/fs/bpf; find "$0"; grep "$0" /proc/self/mountinfo; true`
 	out, err := exec.Command("ip", "netns", "exec", host, "sh", "-c", script, dir).CombinedOutput()
 	if err != nil {
 		t.Fatalf("listing: %v\n%s", err, out)

@@ -21,6 +21,7 @@ import (
 // objects are the BPF objects that an engine runs: hooklab's own, or those of a directory.
 type objects struct {
 	dir     string            // "" is hooklab's own
+	clsact  bool              // attach as before Linux 6.6
 	defines map[string]string // constants that are compiled into the objects and in no header beside them
 }
 
@@ -74,7 +75,7 @@ func (o *objects) attachers() map[string]lab.Attacher {
 					return nil, err
 				}
 			}
-			return kernel.NewAttacher(b, ns, kernel.AttachOptions{})
+			return kernel.NewAttacher(b, ns, kernel.AttachOptions{Clsact: o.clsact})
 		},
 	}
 }

@@ -40,10 +40,10 @@ spec:
 // on both kinds of wire.
 func TestPrivilegedPaths(t *testing.T) {
 	t.Parallel()
-	for _, wire := range []string{"tap", "veth"} {
-		t.Run(wire, func(t *testing.T) {
+	for _, flags := range [][]string{{"--wire", "tap"}, {"--wire", "veth"}, {"--engine", "kernel"}} {
+		t.Run(flags[1], func(t *testing.T) {
 			t.Parallel()
-			testPaths(t, newSession(t), "--wire", wire)
+			testPaths(t, newSession(t), flags...)
 		})
 	}
 }

@@ -98,6 +98,7 @@ func writeStatusTable(w io.Writer, s *lab.Status) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n",
 			n.Name, n.Engine, n.IP, n.PodCIDR, st.Received, st.ToPod, st.ToStack, st.ToUnderlay, st.Events.Drop, lostText(st))
 	}
+	writePrograms(t, s)
 	fmt.Fprintln(t, "\nPOD\tNODE\tIP\tPHASE\tCOMMAND\tRESTARTS")
 	for _, p := range s.Pods {
 		fmt.Fprintf(t, "%s/%s\t%s\t%s\t%s\t%s\n", p.Namespace, p.Name, p.Node, p.IP, p.Phase, commandText(p.Command))
@@ -106,6 +107,24 @@ func writeStatusTable(w io.Writer, s *lab.Status) error {
 		fmt.Fprintf(t, "external/%s\t\t%s\t\t%s\n", e.Name, e.IP, commandText(e.Command))
 	}
 	return t.Flush()
+}
+
+// writePrograms lists the programs of nodes in the kernel, and where their maps are.
+func writePrograms(w io.Writer, s *lab.Status) {
+	var pinned []string
+	head := "\nPROGRAM\tNODE\tDEVICE\tSIDE\tBY\tID\n"
+	for _, n := range s.Nodes {
+		for _, p := range n.Programs {
+			fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\t%d\n", head, p.Program, n.Name, p.Device, p.Side, p.By, p.ID)
+			head = ""
+		}
+		if n.Maps != "" {
+			pinned = append(pinned, n.Maps)
+		}
+	}
+	if pinned != nil {
+		fmt.Fprintf(w, "\nMAPS\n%s\n", strings.Join(pinned, "\n"))
+	}
 }
 
 // lostText says what was lost outside of a program, "0" if nothing.

@@ -27,6 +27,7 @@ type upFlags struct {
 	object objects
 	wire   string
 	under  string
+	pin    bool
 	detach bool
 	dryRun bool
 }
@@ -90,8 +91,12 @@ It needs root, and /dev/net/tun for --wire tap.`,
 		if err != nil {
 			return err
 		}
-		if err := f.object.check(cmd, nodeEngines(c, f.engine)...); err != nil {
+		engines := nodeEngines(c, f.engine)
+		if err := f.object.check(cmd, engines...); err != nil {
 			return err
+		}
+		if (f.pin || f.object.clsact) && !slices.Contains(engines, engineKernel) {
+			return usageError(cmd, fmt.Errorf("--pin and --clsact are for nodes with engine %s, and there is none", engineKernel))
 		}
 		if f.name == "" {
 			f.name = c.Settings().Name
@@ -166,6 +171,8 @@ func (f *upFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.name, "name", "", "`NAME` of the lab (default the one in the description)")
 	cmd.Flags().StringVar(&f.engine, "engine", lab.DefaultEngine, "`ENGINE` that runs the datapath: emulated (in Go), bytecode (BPF objects in a virtual machine), kernel (BPF objects in the kernel)")
 	f.object.register(cmd)
+	cmd.Flags().BoolVar(&f.object.clsact, "clsact", false, "with engine kernel, attach programs by clsact as before Linux 6.6, so that 'tc filter' and older bpftools list them")
+	cmd.Flags().BoolVar(&f.pin, "pin", false, "with engine kernel, pin the maps in a BPF file system in the lab's directory, for bpftool; 'hooklab status -o json' says where")
 	cmd.Flags().StringVar(&f.wire, "wire", "", "`WIRE` to each pod: tap (fast), veth (with an lxc device on the node to look at) (default tap if allowed)")
 	cmd.Flags().StringVar(&f.under, "underlay", "", "`KIND` of the way between nodes: tap, socket (default tap if the kernel can)")
 	cmd.Flags().BoolVarP(&f.detach, "detach", "d", false, "go to the background when the lab is up")
@@ -182,7 +189,7 @@ func (a *app) up(ctx context.Context, cmd *cobra.Command, c *cluster.Cluster, f 
 	detached := lab.Detached()
 	l, err := lab.Up(ctx, lab.Options{
 		Cluster: c, Sources: sourceNames(f.files), Name: f.name,
-		Engine: f.engine, Engines: f.object.runners(), Attachers: f.object.attachers(), Wire: f.wire, Underlay: f.under, Version: buildVersion().Version, Log: a.log,
+		Engine: f.engine, Engines: f.object.runners(), Attachers: f.object.attachers(), Wire: f.wire, Underlay: f.under, PinMaps: f.pin, Version: buildVersion().Version, Log: a.log,
 	})
 	switch {
 	case errors.Is(err, lab.ErrRunning):

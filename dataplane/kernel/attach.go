@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/perf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/object"
@@ -212,6 +214,56 @@ func (d *detacher) Close() error {
 	}
 	delete(d.a.links, d.h)
 	return l.Close()
+}
+
+// Programs asks the kernel which programs are on the namespace's devices, others than the attacher's too.
+func (a *Attacher) Programs() ([]dataplane.AttachedProgram, error) {
+	links, err := a.ns.Links()
+	if err != nil {
+		return nil, err
+	}
+	var all []dataplane.AttachedProgram
+	for _, l := range links {
+		for side, at := range map[string]ebpf.AttachType{"ingress": ebpf.AttachTCXIngress, "egress": ebpf.AttachTCXEgress} {
+			var found *link.QueryResult
+			err := a.ns.Do(func() (err error) {
+				found, err = link.QueryPrograms(link.QueryOptions{Target: l.Index, Attach: at})
+				return err
+			})
+			if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EINVAL) {
+				continue // before Linux 6.6
+			}
+			if err != nil {
+				return nil, fmt.Errorf("programs of %s: %w", l.Name, privilege(err))
+			}
+			for _, p := range found.Programs {
+				all = append(all, a.describe(l, side, "tcx", uint32(p.ID), ""))
+			}
+		}
+		filters, err := a.ns.Filters(l.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range filters {
+			side := "ingress"
+			if f.Egress {
+				side = "egress"
+			}
+			all = append(all, a.describe(l, side, "clsact", f.Program, f.Name))
+		}
+	}
+	slices.SortFunc(all, func(a, b dataplane.AttachedProgram) int {
+		return cmp.Or(cmp.Compare(a.Ifindex, b.Ifindex), -cmp.Compare(a.Side, b.Side))
+	})
+	return all, nil
+}
+
+// describe names a program by its section, if it is one of the attacher's.
+func (a *Attacher) describe(l netns.Link, side, by string, id uint32, name string) dataplane.AttachedProgram {
+	if p := a.engine.programs[id]; p != nil {
+		name = p.section
+	}
+	return dataplane.AttachedProgram{Device: l.Name, Ifindex: uint32(l.Index), Side: side, Program: name, By: by, ID: id}
 }
 
 // Events calls f for each notification of the programs, in the order of each CPU, and with nil for those lost. It returns

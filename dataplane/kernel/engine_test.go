@@ -163,4 +163,3 @@ func entries(t *testing.T, m maps.Store) (n int) {
 	}
 	return n
 }
-

@@ -40,6 +40,32 @@ type notifier interface {
 	Events(f func(raw []byte, lost uint64)) error
 }
 
+// pinner is an attacher that can pin its maps in a BPF file system.
+type pinner interface {
+	Pin(dir string) (paths []string, err error)
+}
+
+// programLister is an attacher that knows what the kernel has on the devices.
+type programLister interface {
+	Programs() ([]dataplane.AttachedProgram, error)
+}
+
+// programs are the programs on a kernel node's devices, as the kernel says; none of others.
+func (w *worker) programs(ctx context.Context) (all []dataplane.AttachedProgram, err error) {
+	if w.attached == nil {
+		return nil, nil
+	}
+	lister, ok := w.attached.engine.(programLister)
+	if !ok {
+		return nil, nil
+	}
+	doErr := w.node.Do(ctx, func() { all, err = lister.Programs() })
+	if doErr != nil {
+		return nil, doErr // the rest may still be written
+	}
+	return all, err
+}
+
 // openAttached loads and attaches a node's programs and fills the maps. The pods' wires
 // exist, and so does everything else but cilium_vxlan.
 func (w *worker) openAttached(s *seat, cfg *dataplane.Config) error {
@@ -82,6 +108,11 @@ func (w *worker) openAttached(s *seat, cfg *dataplane.Config) error {
 	}
 	if err := w.openGC(w.node.Runner(), *cfg); err != nil {
 		return err
+	}
+	if p, ok := engine.(pinner); ok && s.pins != "" {
+		if _, err := p.Pin(s.pins); err != nil {
+			return err
+		}
 	}
 	w.readEvents()
 	return w.attachAll()

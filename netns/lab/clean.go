@@ -14,7 +14,15 @@ import (
 )
 
 // makeDirs makes what belongs into a lab's directory before its namespaces.
-func (h home) makeDirs() error {
+func (h home) makeDirs(s *State) error {
+	if s.PinMaps {
+		if err := os.MkdirAll(h.path(bpfDir), 0o700); err != nil {
+			return err
+		}
+		if err := netns.MountBPF(h.path(bpfDir)); err != nil {
+			return err
+		}
+	}
 	for _, dir := range []string{pinDir, logDir, etcDir} {
 		if err := os.MkdirAll(h.path(dir), 0o755); err != nil {
 			return err
@@ -34,6 +42,7 @@ func (h home) dismantle(s *State) error {
 		}
 		err = errors.Join(err, pathErr)
 	}
+	err = errors.Join(err, netns.UnmountBPF(h.path(bpfDir)))
 	if err == nil {
 		err = netns.UnmountDir(h.path(pinDir))
 	}
@@ -79,7 +88,7 @@ func (h home) removeContents() error {
 			}
 		}
 	}
-	for _, name := range []string{logDir, etcDir, pinDir, socketFile, stateFile + ".new", stateFile} {
+	for _, name := range []string{logDir, etcDir, pinDir, bpfDir, socketFile, stateFile + ".new", stateFile} {
 		files = append(files, h.path(name))
 	}
 	return removeAll(files)

@@ -64,12 +64,19 @@ const (
 	stateFile  = "state.json" // State
 	socketFile = "sock"       // control API
 	pinDir     = "ns"         // pinned namespaces
+	bpfDir     = "bpf"        // BPF file system with the maps of nodes in the kernel, if they are pinned
 	logDir     = "log"        // output of the lab's process and of the pods' commands
 )
 
 // path joins elements to the directory.
 func (h home) path(elem ...string) string {
 	return filepath.Join(append([]string{string(h)}, elem...)...)
+}
+
+// mapPins is where a node's maps are pinned: laid out as an agent does below /sys/fs/bpf. A
+// BPF file system takes no dots in names.
+func (h home) mapPins(node string) string {
+	return h.path(bpfDir, strings.ReplaceAll(node, ".", "_"), "tc", "globals")
 }
 
 // home is the directory of the lab of that name. The error is cluster.ErrInput.

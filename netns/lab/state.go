@@ -25,6 +25,7 @@ type State struct {
 	Sources []string `json:"sources,omitempty"` // the cluster's files, as the user named them
 	Process Process  `json:"process"`           // that runs the lab
 	Ready   bool     `json:"ready"`             // everything is there
+	PinMaps bool     `json:"pinMaps,omitempty"` // below bpfDir
 	Spaces  []Space  `json:"spaces"`
 	// Hosts maps a pod that lives in its node's network to the node.
 	Hosts map[string]string `json:"hosts,omitempty"`

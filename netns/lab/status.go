@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/hooklab/hooklab/dataplane"
 )
 
 // Status is what a running lab tells about itself. Its JSON form is documented in
@@ -31,7 +33,10 @@ type NodeStatus struct {
 	PodCIDR string    `json:"podCIDR"`
 	Router  string    `json:"router"`
 	Engine  string    `json:"engine"`
+	Maps    string    `json:"maps,omitempty"` // directory where its maps are pinned
 	Stats   NodeStats `json:"stats"`
+	// Programs are those on the devices of a node with engine kernel.
+	Programs []dataplane.AttachedProgram `json:"programs,omitempty"`
 }
 
 // PodStatus is a pod of a running lab, or a host outside.
@@ -75,9 +80,18 @@ func (l *Lab) status(ctx context.Context) (*Status, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.Nodes = append(s.Nodes, NodeStatus{
-			Name: n.Name, IP: n.IP.String(), PodCIDR: n.PodCIDR.String(), Router: n.Router.String(), Engine: w.engine, Stats: *stats,
-		})
+		programs, err := w.programs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		node := NodeStatus{
+			Name: n.Name, IP: n.IP.String(), PodCIDR: n.PodCIDR.String(), Router: n.Router.String(), Engine: w.engine,
+			Stats: *stats, Programs: programs,
+		}
+		if w.attached != nil && l.state.PinMaps {
+			node.Maps = l.home.mapPins(n.Name)
+		}
+		s.Nodes = append(s.Nodes, node)
 	}
 	pods := l.cluster.Pods()
 	for i := range pods {

@@ -39,7 +39,9 @@ type Options struct {
 	// Wire chooses what connects pods: "tap", whose frames go straight into the pod;
 	// "veth", with an lxc device in the node's namespace to look at; or "" for the
 	// first where TAP devices are allowed.
-	Wire    string
+	Wire string
+	// PinMaps pins the maps of nodes in the kernel, see Dirs. It is for such nodes only.
+	PinMaps bool
 	Version string       // of hooklab, for State
 	Log     *slog.Logger // nil logs nothing
 
@@ -82,7 +84,7 @@ func prepare(o *Options) (*Lab, error) {
 		spaces: make(map[string]*netns.NS), commands: make(map[string]*command), done: make(chan struct{}),
 		state: State{
 			Format: stateFormat, Name: o.Name, Version: o.Version, Engine: o.Engine,
-			Profile: string(s.Profile), Sources: o.Sources,
+			Profile: string(s.Profile), Sources: o.Sources, PinMaps: o.PinMaps,
 		},
 	}
 	if l.log == nil {
@@ -112,6 +114,9 @@ func prepare(o *Options) (*Lab, error) {
 		if err := l.checkEngine(l.engineOf(&n), s.Profile); err != nil {
 			return nil, fmt.Errorf("node %s: %w", n.Name, err)
 		}
+	}
+	if name, _ := l.attachedNode(o.Cluster.Nodes()); o.PinMaps && name == "" {
+		return nil, inputErrorf("pin maps: no node has maps in the kernel; nodes with engine %s have", strings.Join(slices.Sorted(stdmaps.Keys(o.Attachers)), ", "))
 	}
 	if !slices.Contains([]string{"", underlayTAP, underlaySocket}, o.Underlay) {
 		return nil, inputErrorf("underlay %q: there are %s, %s", o.Underlay, underlaySocket, underlayTAP)
@@ -215,7 +220,7 @@ func (l *Lab) build(ctx context.Context) error {
 	if err := do("write state", func() error { return l.home.save(&l.state) }); err != nil {
 		return err
 	}
-	if err := do("make directories", l.home.makeDirs); err != nil {
+	if err := do("make directories", func() error { return l.home.makeDirs(&l.state) }); err != nil {
 		return err
 	}
 	if err := do("write names", func() error { return l.home.writeHosts(l.cluster) }); err != nil {
@@ -317,6 +322,9 @@ func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
 		cluster: l.cluster, node: n, ns: l.space(KindNode, n.Name), log: l.log,
 		engineName: l.engineOf(n), engine: l.engines[l.engineOf(n)], attacher: l.attachers[l.engineOf(n)],
 		endpoints: l.cluster.Endpoints(n.Name), underlay: l.underlay, wire: l.state.Wire,
+	}
+	if l.state.PinMaps {
+		to.pins = l.home.mapPins(n.Name)
 	}
 	for i := range to.endpoints {
 		e := &to.endpoints[i]

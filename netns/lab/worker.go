@@ -100,6 +100,7 @@ type seat struct {
 	log        *slog.Logger
 	underlay   string // see Options
 	wire       string // wireTAP or wireVeth
+	pins       string // directory for the maps of a kernel node; "": they are not pinned
 }
 
 // newWorker opens a node's ports, loads its programs and fills its maps. The node's
