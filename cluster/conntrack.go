@@ -78,6 +78,7 @@ type GC struct {
 	stores   []maps.Store
 	units    func(seconds uint32) uint32 // into the datapath's clock
 	interval uint32                      // seconds
+	fixed    bool                        // interval does not adapt
 	next     uint32                      // datapath's clock
 	running  bool
 	at       int // store in work
@@ -95,6 +96,14 @@ func NewGC(cfg dataplane.Config, tcp, other maps.Store) *GC {
 		units = func(s uint32) uint32 { return uint32(uint64(s) * uint64(cfg.KernelHz) >> 8) }
 	}
 	return &GC{stores: []maps.Store{tcp, other}, units: units, interval: gcFirst}
+}
+
+// Every fixes the interval to some seconds, as the agent's option conntrack-gc-interval
+// does; 0 lets it adapt, as it does from the start.
+func (g *GC) Every(seconds uint32) {
+	if g.fixed = seconds != 0; g.fixed {
+		g.interval = seconds
+	}
 }
 
 // Interval is the time between the last two passes, or to the next, in seconds.
@@ -128,7 +137,10 @@ func (g *GC) Step(now uint32, budget int) (next uint32, idle bool, err error) {
 	if g.at < len(g.stores) {
 		return now, false, nil
 	}
-	g.running, g.interval = false, nextInterval(g.interval, g.ratio)
+	g.running = false
+	if !g.fixed {
+		g.interval = nextInterval(g.interval, g.ratio)
+	}
 	g.next = now + g.units(g.interval)
 	return g.next, true, nil
 }

@@ -191,6 +191,30 @@ func TestGCInterval(t *testing.T) {
 	}
 }
 
+// TestGCEvery: a fixed interval does not adapt to what is deleted, and may be let go.
+func TestGCEvery(t *testing.T) {
+	t.Parallel()
+	set := maps.NewSet(maps.Sizes{CT4: 10, CTAny4: 10})
+	g := cluster.NewGC(dataplane.DefaultConfig(), set.CT4, set.CTAny4)
+	g.Every(20)
+	now := uint32(1000)
+	for i := range uint16(3) {
+		flow(t, set.CT4, [4]byte{10, 0, 1, 1}, [4]byte{10, 0, 1, 2}, i, now-1)
+		next, _ := pass(t, g, now, 10)
+		if next != now+20 || set.CT4.Len() != 0 {
+			t.Fatalf("next pass at %d, want %d; %d entries left", next, now+20, set.CT4.Len())
+		}
+		now = next
+	}
+	g.Every(0)
+	for i := range uint16(3) {
+		flow(t, set.CT4, [4]byte{10, 0, 1, 1}, [4]byte{10, 0, 1, 2}, i, now-1)
+	}
+	if next, _ := pass(t, g, now, 10); next == now+20 {
+		t.Errorf("still fixed to 20 s")
+	}
+}
+
 // TestGCJiffies checks the interval on the other clock: 300 s at 250 Hz are 292
 // times 256 jiffies.
 func TestGCJiffies(t *testing.T) {

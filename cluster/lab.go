@@ -37,6 +37,7 @@ type labSpec struct {
 	Clock         string         `json:"clock" allow:"ktime|jiffies"`
 	HZ            uint32         `json:"hz" allow:"100..1000"`
 	Lifetimes     labLifetimes   `json:"lifetimes"`
+	GCInterval    *seconds       `json:"conntrackGCInterval"`
 	External      []labExternal  `json:"external"`
 	Nodes         []labNode      `json:"nodes"`
 	Pods          []labPod       `json:"pods"`
@@ -203,6 +204,7 @@ func (d *description) labSettings(spec *labSpec) {
 	}
 	s.Seed = spec.Seed
 	set(&s.Health, spec.Health)
+	set(&s.ConntrackGCInterval, (*uint32)(spec.GCInterval))
 }
 
 func (d *description) labDatapath(spec *labSpec) {

@@ -94,6 +94,9 @@ func (s *Settings) manifest() Object {
 		},
 	}
 	spec.with("external", external)
+	if s.ConntrackGCInterval != 0 {
+		spec["conntrackGCInterval"] = s.ConntrackGCInterval
+	}
 	o := manifest(labAPIVersion, "Lab", "", s.Name, nil, nil)
 	o["spec"] = spec
 	return o

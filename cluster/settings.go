@@ -33,6 +33,10 @@ type Settings struct {
 	Health      bool   // every node has a health endpoint
 	External    []External
 
+	// ConntrackGCInterval is the time between two garbage collections of conntrack in
+	// seconds, as the agent's option conntrack-gc-interval; 0 adapts it.
+	ConntrackGCInterval uint32
+
 	// Datapath has the lab's part of every program's configuration; see
 	// Cluster.Config for a node's and an endpoint's.
 	Datapath dataplane.Config

@@ -43,7 +43,7 @@ func (r *Receiver) Next(m *Meta) []byte {
 		*m = r.meta
 		frame, err := r.accept(b, m)
 		if err != nil {
-			r.Stats.count(err)
+			r.Drop(err)
 			r.rest = r.rest[len(b):]
 			continue
 		}

@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"unsafe"
 
@@ -49,14 +48,14 @@ func (u *Underlay) Recv(m *Meta) (frame []byte, err error) {
 		}
 		r := &u.in
 		if n > len(r.buf) {
-			u.receiver.Stats.RxDropped++
+			u.receiver.Drop(ErrShort)
 			continue
 		}
 		outer := Meta{Remote: r.from.Addr, SrcPort: ntohs(r.from.Port)}
 		var stride int
 		outer.TOS, outer.TTL, stride = r.control()
 		if n == 0 {
-			u.receiver.Stats.count(ErrShort)
+			u.receiver.Drop(ErrShort)
 			continue
 		}
 		u.receiver.Put(r.buf[:n], stride, &outer)
@@ -109,17 +108,4 @@ func ntohs(v uint16) uint16 {
 	var b [2]byte
 	binary.NativeEndian.PutUint16(b[:], v)
 	return binary.BigEndian.Uint16(b[:])
-}
-
-func (s *Stats) count(reason error) {
-	switch {
-	case errors.Is(reason, ErrReserved), errors.Is(reason, ErrECN):
-		s.RxErrors++
-		s.RxFrameErrors++
-	case errors.Is(reason, ErrLength):
-		s.RxErrors++
-		s.RxLengthErrors++
-	default:
-		s.RxDropped++
-	}
 }

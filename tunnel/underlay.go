@@ -29,13 +29,14 @@ type Config struct {
 // Stats counts as the kernel's device does. A dropped datagram counts only where
 // the device counts it.
 type Stats struct {
-	RxPackets, RxBytes uint64 // inner frames handed over
-	RxErrors           uint64 // all that follow
-	RxFrameErrors      uint64 // ErrReserved, ErrECN
-	RxLengthErrors     uint64 // ErrLength
-	RxDropped          uint64 // dropped without a count of the device: ErrShort, ErrNoVNI, ErrOwnMAC, cut datagrams
-	TxPackets, TxBytes uint64 // inner frames sent
-	TxErrors           uint64 // frames that the kernel refused
+	RxPackets, RxBytes uint64  // inner frames handed over
+	RxErrors           uint64  // all that follow
+	RxFrameErrors      uint64  // ErrReserved, ErrECN
+	RxLengthErrors     uint64  // ErrLength
+	RxDropped          uint64  // dropped without a count of the device: ErrShort, ErrNoVNI, ErrOwnMAC, cut datagrams
+	RxReasons          Reasons // all that was dropped, by why
+	TxPackets, TxBytes uint64  // inner frames sent
+	TxErrors           uint64  // frames that the kernel refused
 }
 
 // Meta is what the outer headers say about a received frame.

@@ -25,7 +25,12 @@ func TestPrivilegedOwnMAC(t *testing.T) {
 		t.Errorf("received from % x", f[6:12])
 	}
 	want := tunnel.Stats{RxPackets: 1, RxBytes: uint64(len(last(t))), RxDropped: 1}
-	if got := p.u.Stats(); got != want {
+	got := p.u.Stats()
+	if n := got.RxReasons.Of(tunnel.ErrOwnMAC); n != 1 {
+		t.Errorf("%d dropped for the source address, want 1", n)
+	}
+	got.RxReasons = tunnel.Reasons{}
+	if got != want {
 		t.Errorf("stats %+v, want %+v", got, want)
 	}
 }

@@ -44,6 +44,10 @@ var (
 	// say so. The device counts a frame error.
 	ErrECN error = dropError("congestion mark for a transport without ECN")
 
+	// ErrOuter says that the outer headers are malformed or their checksum is wrong. The
+	// device never sees such a datagram.
+	ErrOuter error = dropError("outer headers malformed")
+
 	// ErrOwnMAC says that the inner source address is the device's own: the
 	// frame came back. The device counts nothing.
 	ErrOwnMAC error = dropError("inner source address is our own")

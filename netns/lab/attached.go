@@ -106,7 +106,7 @@ func (w *worker) openAttached(s *seat, cfg *dataplane.Config) error {
 	if err := w.agent.Sync(); err != nil {
 		return err
 	}
-	if err := w.openGC(w.node.Runner(), *cfg); err != nil {
+	if err := w.openGC(w.node.Runner(), *cfg, s.cluster.Settings().ConntrackGCInterval); err != nil {
 		return err
 	}
 	if p, ok := engine.(pinner); ok && s.pins != "" {

@@ -262,7 +262,7 @@ func (c *carrierTAP) take(frame []byte) {
 	var m tunnel.Meta
 	payload, at, ok := tunnel.ParseOuter(frame, c.dport, &m)
 	if !ok {
-		c.receiver.Stats.RxDropped++
+		c.receiver.Drop(tunnel.ErrOuter)
 		return
 	}
 	inner := uint16(at + udpHeader + tunnel.HeaderLen)
@@ -278,7 +278,7 @@ func (c *carrierTAP) take(frame []byte) {
 	case v.GSOType == netns.VNetGSOUDPL4:
 		stride = int(v.GSOSize)
 	case v.Flags&(netns.VNetNeedsCsum|netns.VNetDataValid) == 0 && !outerChecksum(frame, at):
-		c.receiver.Stats.RxDropped++
+		c.receiver.Drop(tunnel.ErrOuter)
 		return
 	}
 	c.receiver.Put(payload, stride, &m)

@@ -24,6 +24,7 @@ type Status struct {
 	Pods     []PodStatus  `json:"pods"`
 	External []PodStatus  `json:"external"` // hosts outside of the cluster
 	Services int          `json:"services"`
+	Process  Resources    `json:"process"`
 }
 
 // NodeStatus is a node of a running lab.
@@ -66,7 +67,7 @@ func (l *Lab) status(ctx context.Context) (*Status, error) {
 	i := l.info()
 	s := &Status{
 		Name: i.Name, Version: i.Version, Engine: i.Engine, Profile: i.Profile, PID: i.PID, Started: l.began,
-		Services: len(l.cluster.Services()), Pods: []PodStatus{}, External: []PodStatus{},
+		Services: len(l.cluster.Services()), Process: resources(), Pods: []PodStatus{}, External: []PodStatus{},
 	}
 	l.mu.Lock()
 	s.Sources = l.sources

@@ -167,7 +167,7 @@ func (w *worker) open(s *seat) error {
 	if err := w.agent.Sync(); err != nil {
 		return err
 	}
-	return w.openGC(runner, cfg)
+	return w.openGC(runner, cfg, s.cluster.Settings().ConntrackGCInterval)
 }
 
 // openCarrier opens the way to the other nodes: through a TAP device where the kernel
@@ -194,7 +194,7 @@ func (w *worker) openCarrier(s *seat, cfg *dataplane.Config) error {
 	})
 }
 
-func (w *worker) openGC(runner dataplane.Runner, cfg dataplane.Config) error {
+func (w *worker) openGC(runner dataplane.Runner, cfg dataplane.Config, every uint32) error {
 	tcp, err := runner.Map(maps.NameCT4)
 	if err != nil {
 		return err
@@ -204,6 +204,7 @@ func (w *worker) openGC(runner dataplane.Runner, cfg dataplane.Config) error {
 		return err
 	}
 	w.gc = cluster.NewGC(cfg, tcp, other)
+	w.gc.Every(every)
 	return nil
 }
 
