@@ -4,9 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +22,7 @@ type Poller struct {
 
 	wakeMu sync.Mutex  // holds Wake and Close apart
 	wakeFD int         // eventfd; -1 after Close
+	busy   bool
 	one    [8]byte     // what Wake writes
 	count  [8]byte     // what Wait reads
 	awake  atomic.Bool // a wake-up is on its way
@@ -77,11 +81,7 @@ func (p *Poller) Wait(events []Event, timeout time.Duration) (int, error) {
 	if len(events) == 0 {
 		return 0, fmt.Errorf("poll: %w", errNoBuffer)
 	}
-	ms := -1
-	if timeout >= 0 {
-		ms = int(min((timeout+time.Millisecond-1)/time.Millisecond, 1<<31-1))
-	}
-	n, err := unix.EpollWait(p.epfd, p.events[:min(len(events)+1, len(p.events))], ms)
+	n, err := p.wait(p.events[:min(len(events)+1, len(p.events))], timeout)
 	if errors.Is(err, unix.EINTR) {
 		return 0, nil
 	}
@@ -99,6 +99,56 @@ func (p *Poller) Wait(events []Event, timeout time.Duration) (int, error) {
 		}
 	}
 	return filled, nil
+}
+
+func (p *Poller) wait(events []unix.EpollEvent, timeout time.Duration) (int, error) {
+	n, errno := p.rawWait(events, 0)
+	if n != 0 || errno != 0 || timeout == 0 {
+		return p.result(n, errno)
+	}
+	if p.busy {
+		if spinTime > 0 {
+			for start := time.Now(); time.Since(start) < spinTime; {
+				unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+				n, errno := p.rawWait(events, 0)
+				if n != 0 || errno != 0 {
+					return p.result(n, errno)
+				}
+			}
+		}
+		if rawMS > 0 {
+			n, errno := p.rawWait(events, rawMS)
+			if n != 0 || errno != 0 {
+				return p.result(n, errno)
+			}
+		}
+	}
+	ms := -1
+	if timeout >= 0 {
+		ms = int(min((timeout+time.Millisecond-1)/time.Millisecond, 1<<31-1))
+	}
+	n, err := unix.EpollWait(p.epfd, events, ms)
+	p.busy = n > 0
+	return n, err
+}
+
+var spinTime = func() time.Duration { d, _ := time.ParseDuration(os.Getenv("HL_SPIN")); return d }()
+var rawMS = func() int { n, _ := strconv.Atoi(os.Getenv("HL_RAW")); return n }()
+
+func (p *Poller) result(n int, errno unix.Errno) (int, error) {
+	p.busy = n > 0
+	if errno != 0 {
+		return 0, errno
+	}
+	return n, nil
+}
+
+func (p *Poller) rawWait(events []unix.EpollEvent, ms int) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(ms), 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
 }
 
 // Wake makes the running or the next Wait return. It may be called from any

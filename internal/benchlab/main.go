@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,7 +27,8 @@ type options struct {
 	out      string
 	repeats  int
 	duration time.Duration
-	only     string
+	only     *regexp.Regexp
+	figures  string
 	startup  bool
 	nice     int
 }
@@ -42,10 +45,22 @@ func main() {
 	flag.StringVar(&o.out, "o", "docs/BENCHMARKS.md", "page to write; - is standard output")
 	flag.IntVar(&o.repeats, "n", 5, "rounds")
 	flag.DurationVar(&o.duration, "d", time.Second, "length of one measurement")
-	flag.StringVar(&o.only, "only", "", "measure only subjects whose name contains this")
+	only := flag.String("only", "", "measure only subjects whose name this regular expression matches")
+	flag.StringVar(&o.figures, "figures", "", "measure only these: "+strings.Join(figureNames(), ",")+"; empty: all")
 	flag.BoolVar(&o.startup, "startup", true, "measure how long labs take to come up, too")
 	flag.IntVar(&o.nice, "nice", -16, "niceness of the session meanwhile")
 	flag.Parse()
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		os.Exit(report(err))
+	}
+	if o.figures != "" {
+		for name := range strings.SplitSeq(o.figures, ",") {
+			if !slices.Contains(figureNames(), name) {
+				os.Exit(report(fmt.Errorf("-figures: %q: there are %s", name, strings.Join(figureNames(), ", "))))
+			}
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(report(run(ctx, &o)))
@@ -120,4 +135,4 @@ func (b *bench) write() error {
 }
 
 // wanted tells whether a subject is to be measured.
-func (b *bench) wanted(name string) bool { return strings.Contains(name, b.options.only) }
+func (b *bench) wanted(name string) bool { return b.options.only.MatchString(name) }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,35 +94,79 @@ func (b *bench) measure(ctx context.Context, s *subject) (err error) {
 	if err := waitFor(func() error { _, err := b.client(s, "pingpong", 10*time.Millisecond); return err }); err != nil {
 		return err
 	}
+	for _, f := range takings() {
+		if !b.asked(f.name) {
+			continue
+		}
+		if err := f.take(b, ctx, s, sv, r); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	return s.checkSums()
+}
+
+// taking is one measurement, which gives one or more figures.
+type taking struct {
+	name string // in -figures
+	take func(*bench, context.Context, *subject, *server, *results) error
+}
+
+// takings are all measurements in their order.
+func takings() []taking {
+	return []taking{
+		{"tcp1", (*bench).stream},
+		{"tcp4", (*bench).streams},
+		{"udp", (*bench).packets},
+		{"rtt", (*bench).roundTrips},
+		{"connections", (*bench).connections},
+		{"onecpu", (*bench).pinned},
+	}
+}
+
+func figureNames() (names []string) {
+	for _, f := range takings() {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// asked tells whether a measurement is to be made.
+func (b *bench) asked(name string) bool {
+	return b.options.figures == "" || slices.Contains(strings.Split(b.options.figures, ","), name)
+}
+
+// stream measures one TCP stream.
+func (b *bench) stream(ctx context.Context, s *subject, _ *server, r *results) error {
 	before, start := s.cpu(), time.Now()
 	gbps, err := b.iperf(ctx, s, 1)
-	if err != nil {
-		return err
-	}
 	r.TCP1 = append(r.TCP1, gbps)
 	r.CPUTCP = append(r.CPUTCP, (s.cpu()-before)/time.Since(start).Seconds())
-	if gbps, err = b.iperf(ctx, s, 4); err != nil {
-		return err
-	}
+	return err
+}
+
+// streams measures four of them.
+func (b *bench) streams(ctx context.Context, s *subject, _ *server, r *results) error {
+	gbps, err := b.iperf(ctx, s, 4)
 	r.TCP4 = append(r.TCP4, gbps)
-	if err := b.packets(s, sv, r); err != nil {
-		return err
-	}
-	free, err := b.client(s, "pingpong", b.options.duration)
-	if err != nil {
-		return err
-	}
-	r.P50, r.P99 = append(r.P50, free.P50), append(r.P99, free.P99)
-	conns, err := b.client(s, "connect", b.options.duration)
-	if err != nil {
-		return err
-	}
-	r.Conns = append(r.Conns, conns.Rate)
-	return errors.Join(b.pinned(s, sv, r), s.checkSums())
+	return err
+}
+
+// roundTrips measures them on all CPUs.
+func (b *bench) roundTrips(_ context.Context, s *subject, _ *server, r *results) error {
+	a, err := b.client(s, "pingpong", b.options.duration)
+	r.P50, r.P99 = append(r.P50, a.P50), append(r.P99, a.P99)
+	return err
+}
+
+// connections measures how many can be made.
+func (b *bench) connections(_ context.Context, s *subject, _ *server, r *results) error {
+	a, err := b.client(s, "connect", b.options.duration)
+	r.Conns = append(r.Conns, a.Rate)
+	return err
 }
 
 // packets measures how many small packets arrive.
-func (b *bench) packets(s *subject, sv *server, r *results) error {
+func (b *bench) packets(_ context.Context, s *subject, sv *server, r *results) error {
 	was, err := sv.received()
 	if err != nil {
 		return err
@@ -137,7 +182,7 @@ func (b *bench) packets(s *subject, sv *server, r *results) error {
 }
 
 // pinned measures round trips with client, server and forwarder on one CPU.
-func (b *bench) pinned(s *subject, sv *server, r *results) (err error) {
+func (b *bench) pinned(_ context.Context, s *subject, sv *server, r *results) (err error) {
 	var all, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
 		return err

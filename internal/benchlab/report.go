@@ -146,10 +146,10 @@ func (b *bench) ratios(t *bytes.Buffer) {
 	fmt.Fprint(t, "## Ratios\n\n| | ratio | aim | |\n|---|---|---|---|\n")
 	for _, x := range bars() {
 		ra, rb := b.results[x.a], b.results[x.b]
-		if ra == nil || rb == nil {
+		f := figures()[x.figure]
+		if ra == nil || rb == nil || len(f.of(ra)) == 0 || len(f.of(rb)) == 0 {
 			continue
 		}
-		f := figures()[x.figure]
 		got := median(f.of(ra)) / median(f.of(rb))
 		ok, sign := got >= x.want, "≥"
 		if !x.least {
