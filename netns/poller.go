@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +20,7 @@ type Poller struct {
 
 	wakeMu sync.Mutex  // holds Wake and Close apart
 	wakeFD int         // eventfd; -1 after Close
-	busy   bool
+	busy   bool        // the last look found something
 	one    [8]byte     // what Wake writes
 	count  [8]byte     // what Wait reads
 	awake  atomic.Bool // a wake-up is on its way
@@ -36,6 +34,12 @@ type Event struct {
 
 // wakeData marks the events of the wake-up descriptor, which Add never uses.
 const wakeData = 1
+
+// How long Wait looks and sleeps before it waits in the ordinary way.
+const (
+	lookFor = 50 * time.Microsecond
+	nap     = 5 * time.Millisecond
+)
 
 // NewPoller makes a poller without descriptors.
 func NewPoller() (*Poller, error) {
@@ -76,7 +80,8 @@ func (p *Poller) Remove(fd int) error {
 // Wait waits until a descriptor is ready, Wake is called or the timeout is over,
 // and returns how many events it wrote. A wake-up is not an event: Wait then may
 // return 0. A timeout of 0 does not wait, a negative one waits for ever; others
-// are rounded up to milliseconds.
+// are rounded up to milliseconds. After an event it looks for the next one for some
+// microseconds before it sleeps.
 func (p *Poller) Wait(events []Event, timeout time.Duration) (int, error) {
 	if len(events) == 0 {
 		return 0, fmt.Errorf("poll: %w", errNoBuffer)
@@ -101,27 +106,35 @@ func (p *Poller) Wait(events []Event, timeout time.Duration) (int, error) {
 	return filled, nil
 }
 
+// wait waits in three ways, of which each costs less while it lasts and more when it ends.
+// What comes soon after something else is looked for, while others may have the CPU. Then
+// the thread sleeps, but Go's scheduler does not know: it would have to be told twice, wake
+// its monitor each time, and perhaps wait for a processor, which together takes longer than
+// a frame does. That must not last, as the processor is lost to other goroutines, and the
+// monitor interrupts it after 10 ms. What is idle waits in the ordinary way.
 func (p *Poller) wait(events []unix.EpollEvent, timeout time.Duration) (int, error) {
-	n, errno := p.rawWait(events, 0)
-	if n != 0 || errno != 0 || timeout == 0 {
-		return p.result(n, errno)
+	if p.busy && timeout != 0 {
+		look := lookFor
+		if timeout > 0 {
+			look = min(look, timeout)
+		}
+		for start := time.Now(); time.Since(start) < look; { //nolint:forbidigo // No packet sees this time.
+			if n, err := p.poll(events, 0); n != 0 || err != nil {
+				return n, err
+			}
+			_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		}
+		if timeout < 0 || timeout > nap {
+			if n, err := p.poll(events, nap/time.Millisecond); n != 0 || err != nil {
+				return n, err
+			}
+			if timeout > 0 {
+				timeout -= nap
+			}
+		}
 	}
-	if p.busy {
-		if spinTime > 0 {
-			for start := time.Now(); time.Since(start) < spinTime; {
-				unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
-				n, errno := p.rawWait(events, 0)
-				if n != 0 || errno != 0 {
-					return p.result(n, errno)
-				}
-			}
-		}
-		if rawMS > 0 {
-			n, errno := p.rawWait(events, rawMS)
-			if n != 0 || errno != 0 {
-				return p.result(n, errno)
-			}
-		}
+	if timeout == 0 {
+		return p.poll(events, 0)
 	}
 	ms := -1
 	if timeout >= 0 {
@@ -132,23 +145,14 @@ func (p *Poller) wait(events []unix.EpollEvent, timeout time.Duration) (int, err
 	return n, err
 }
 
-var spinTime = func() time.Duration { d, _ := time.ParseDuration(os.Getenv("HL_SPIN")); return d }()
-var rawMS = func() int { n, _ := strconv.Atoi(os.Getenv("HL_RAW")); return n }()
-
-func (p *Poller) result(n int, errno unix.Errno) (int, error) {
-	p.busy = n > 0
+// poll waits without telling Go's scheduler.
+func (p *Poller) poll(events []unix.EpollEvent, ms time.Duration) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(ms), 0, 0)
+	p.busy = errno == 0 && n > 0
 	if errno != 0 {
 		return 0, errno
 	}
-	return n, nil
-}
-
-func (p *Poller) rawWait(events []unix.EpollEvent, ms int) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(ms), 0, 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), 0
+	return int(n), nil
 }
 
 // Wake makes the running or the next Wait return. It may be called from any

@@ -75,7 +75,6 @@ func (w *worker) openAttached(s *seat, cfg *dataplane.Config) error {
 	}
 	w.attached = &attachment{engine: engine}
 	w.node = node.New(node.Config{Name: s.node.Name, Runner: attachedRunner{engine}, Clock: w.clock.now})
-	w.node.SetWake(func() { _ = w.poll.Wake() })
 	mtu := int(s.cluster.Settings().MTU)
 	if err := addVXLAN(s.ns, cfg, mtu); err != nil {
 		return err

@@ -224,7 +224,9 @@ func (x *changer) addNode(n *cluster.Node) error {
 	if err != nil {
 		return err
 	}
-	l.startWorker(w)
+	if err := l.startWorker(w); err != nil {
+		return err
+	}
 	for _, other := range l.nodes() {
 		if other == w || x.removed(other.name) {
 			continue
@@ -250,7 +252,6 @@ func (x *changer) removeNode(n *cluster.Node) error {
 			l.workers = slices.DeleteFunc(l.workers, func(v *worker) bool { return v == w })
 			l.mu.Unlock()
 			w.stop()
-			<-w.ended
 		}
 	}
 	for _, w := range l.nodes() {

@@ -12,9 +12,9 @@
 //	                  │ cilium_host ── kernel stack  │         │          │
 //	                  └──────────────────────────────┘         └──────────┘
 //
-// A worker is the one goroutine that owns a node's maps. It reads frames, runs each
-// of them to its end and never waits for anybody; others ask it through node.Do. The
-// node's kernel is the host stack behind TC_ACT_OK.
+// A worker is a node at work. It belongs to a loop, the goroutine that reads the frames
+// of several nodes, runs each of them to its end and never waits for anybody; others ask
+// it through node.Do. The node's kernel is the host stack behind TC_ACT_OK.
 //
 // Everything that a lab makes lies in its own directory below the run directory or
 // in namespaces that are pinned there, and is written to state.json before it is

@@ -35,11 +35,12 @@ type Lab struct {
 	changing  sync.Mutex // held by changes, and for state, spaces and cluster beside them
 	mu        sync.Mutex // held shortly, for what follows
 	workers   []*worker
+	loops     []*loop             // none before the nodes start
 	commands  map[string]*command // by reference
 	followers []*follower
 	sources   []string // as state.Sources
 
-	running sync.WaitGroup // workers and commands
+	running sync.WaitGroup // commands
 	server  *server
 	report  *os.File // to the caller of Detach, see Ready
 
@@ -124,11 +125,12 @@ func (l *Lab) down() error {
 	errs = append(errs, l.home.endProcesses(l.state.Spaces))
 	l.killCommands()
 	for _, w := range l.nodes() {
-		if w.started {
-			w.stop()
-		} else {
+		if w.loop == nil {
 			errs = append(errs, w.close())
 		}
+	}
+	for _, x := range l.loops {
+		x.stop()
 	}
 	l.running.Wait()
 	for _, ns := range l.spaces {

@@ -2,158 +2,231 @@ package lab
 
 import (
 	"errors"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/hooklab/hooklab/dataplane"
-	"github.com/hooklab/hooklab/dataplane/trace"
 	"github.com/hooklab/hooklab/netns"
 )
 
-// The functions in this file run on the worker's goroutine, in the order of the loop.
+const (
+	readBudget = 64 // frames from one port before the next one's turn
+	patience   = 4  // bursts of one frame before longer ones
+)
 
-// run is the loop. It ends after stop, or with an error that the node cannot survive,
-// and closes everything.
-func (w *worker) run() error {
-	var err error
-	for timeout := time.Duration(0); err == nil && !w.stopping.Load(); {
-		var n int
-		n, err = w.poll.Wait(w.events[:], timeout)
-		w.node.RunTasks()
-		for _, e := range w.events[:n] {
-			if s := w.sources[e.Data]; s != nil { // else a task has just removed it
-				w.drain(s)
-			}
-		}
-		w.count()
-		timeout = w.collect()
-	}
-	w.node.Stop()
-	return errors.Join(err, w.close())
+// cpusPerLoop is how many CPUs one loop keeps busy together with who sends, who receives
+// and the kernel's work for both.
+const cpusPerLoop = 4
+
+// loop is a goroutine that nodes share. It waits for frames and runs each to its end: a
+// frame from a pod to one of another node changes hands as often as the kernel's own paths
+// have it do, and no more. Its nodes, all of them, belong to it.
+type loop struct {
+	log     *slog.Logger
+	fail    func(error) // takes what a node cannot survive
+	poll    *netns.Poller
+	events  [16]netns.Event
+	sources []*source // by the poller's data; nil: free
+	workers []*worker
+	due     time.Time // of the first that has something to do without a frame
+	buf     []byte    // of the frame that is on its way
+
+	called atomic.Bool // somebody wants something: a task, or what follows
+	mu     sync.Mutex
+	coming []joiner
+	over   bool // no more will be taken
+	done   chan struct{}
 }
 
-// drain reads what waits at a source, up to its burst, and sends what the frames have
-// left waiting for each other. A source that has one frame at a time is asked once each time,
-// as the question whether there is another costs as much as to wait for it; if it is ready
-// again and again, the burst grows.
-func (w *worker) drain(s *source) {
-	for n := 1; ; n++ {
-		more, err := s.next()
+// joiner is a worker that waits for its loop.
+type joiner struct {
+	w      *worker
+	joined chan error
+}
+
+var errLoopOver = errors.New("the loop of nodes has ended")
+
+// source is a descriptor that frames come from.
+type source struct {
+	worker *worker
+	name   string
+	fd     int
+	at     int // index in the loop's sources
+	// next reads a frame and runs it to its end; it is false if none waits.
+	next   func() (bool, error)
+	burst  int // frames to read before others have their turn
+	full   int // how often a burst was not the end of what waited
+	errors uint64
+	gone   bool // no longer watched
+}
+
+// newLoops starts as many loops as this machine has use for.
+func newLoops(log *slog.Logger, fail func(error)) ([]*loop, error) {
+	loops := make([]*loop, max(1, runtime.NumCPU()/cpusPerLoop))
+	for i := range loops {
+		poll, err := netns.NewPoller()
 		if err != nil {
-			w.broken(s, err)
+			return loops[:i], err
+		}
+		loops[i] = &loop{log: log, fail: fail, poll: poll, buf: make([]byte, frameRoom), done: make(chan struct{})}
+		go loops[i].run()
+	}
+	return loops, nil
+}
+
+// start gives the loop a worker, and returns when it is at work.
+func (l *loop) start(w *worker) error {
+	j := joiner{w, make(chan error, 1)}
+	l.mu.Lock()
+	if l.over {
+		l.mu.Unlock()
+		return errLoopOver
+	}
+	l.coming = append(l.coming, j)
+	l.mu.Unlock()
+	w.loop = l
+	w.node.SetWake(l.wake)
+	l.wake()
+	return <-j.joined
+}
+
+// wake makes the loop look what is wanted. It may be called from any goroutine.
+func (l *loop) wake() {
+	l.called.Store(true)
+	_ = l.poll.Wake() // fails only if run has returned
+}
+
+// stop ends the loop and its workers, and waits for that.
+func (l *loop) stop() {
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
+	l.wake()
+	<-l.done
+}
+
+// The functions below run on the loop's goroutine, in the order of the loop.
+
+// run is the loop. It ends after stop, or with an error that no node can survive.
+func (l *loop) run() {
+	defer close(l.done)
+	for l.serve() {
+		n, err := l.poll.Wait(l.events[:], max(time.Until(l.due), 0))
+		if err != nil {
+			l.fail(err)
 			break
 		}
-		if !more {
-			if n <= 2 { // there was one at most
-				s.burst, s.full = 1, 0
+		for _, e := range l.events[:n] {
+			if s := l.sources[e.Data]; s != nil { // else it was the last one of its port
+				s.worker.drain(s)
 			}
-			break
 		}
-		w.count()
-		if n >= s.burst {
-			if s.full++; s.full >= patience {
-				s.burst = min(2*s.burst, readBudget)
-			}
-			break
+		if !time.Now().Before(l.due) {
+			l.collect()
 		}
 	}
-	if err := w.tunnel.Flush(); err != nil {
-		w.broken(w.sources[0], err)
+	l.end()
+}
+
+// serve does what others want. It is false if that is to end.
+func (l *loop) serve() bool {
+	if !l.called.Swap(false) {
+		return true
+	}
+	l.mu.Lock()
+	coming, over := l.coming, l.over
+	l.coming = nil
+	l.mu.Unlock()
+	for _, j := range coming {
+		err := l.join(j.w)
+		j.joined <- err
+	}
+	for _, w := range slices.Clone(l.workers) {
+		w.node.RunTasks()
+		if w.stopping.Load() {
+			l.leave(w)
+		}
+	}
+	l.collect()
+	return !over
+}
+
+// join takes a worker.
+func (l *loop) join(w *worker) error {
+	l.workers = append(l.workers, w)
+	w.joined = true
+	for _, s := range w.sources {
+		if err := l.watch(s); err != nil {
+			l.leave(w)
+			return err
+		}
+	}
+	return nil
+}
+
+// leave ends a worker.
+func (l *loop) leave(w *worker) {
+	l.workers = slices.DeleteFunc(l.workers, func(v *worker) bool { return v == w })
+	var errs []error
+	for _, s := range w.sources {
+		errs = append(errs, l.unwatch(s))
+	}
+	if err := errors.Join(append(errs, w.end())...); err != nil {
+		l.fail(err)
 	}
 }
 
-// fromPod is a frame that a pod sends: received by its lxc device.
-func (w *worker) fromPod(port *netns.Port, ifindex uint32) func() (bool, error) {
-	return func() (bool, error) {
-		n, err := port.Read(w.buf, &w.meta)
-		if n == 0 || err != nil {
-			return false, err
-		}
-		w.packet.Reset(w.buf[:n])
-		describe(&w.packet, &w.meta.VNet)
-		return true, w.node.Receive(ifindex, &w.packet)
+// end ends all workers.
+func (l *loop) end() {
+	l.mu.Lock()
+	l.over = true
+	for _, j := range l.coming {
+		j.joined <- errors.Join(errLoopOver, j.w.end())
+	}
+	l.mu.Unlock()
+	for len(l.workers) > 0 {
+		l.leave(l.workers[0])
+	}
+	if err := l.poll.Close(); err != nil {
+		l.fail(err)
 	}
 }
 
-// fromHost is a frame that the node's kernel sends on cilium_host.
-//
-// Differs: ingress_ifindex is 0 for what the kernel forwards, as for its own packets:
-// a frame on cilium_net does not tell where it came from. Only notifications of
-// to-container show it (TestPrivilegedForwarded).
-func (w *worker) fromHost(ifindex uint32) func() (bool, error) {
-	return func() (bool, error) {
-		n, err := w.host.Read(w.buf, &w.meta)
-		if n == 0 || err != nil {
-			return false, err
-		}
-		w.packet.Reset(w.buf[:n])
-		describe(&w.packet, &w.meta.VNet)
-		w.packet.Mark = w.meta.Mark
-		return true, w.node.Transmit(ifindex, &w.packet)
+func (l *loop) watch(s *source) error {
+	at := slices.Index(l.sources, nil)
+	if at < 0 {
+		at = len(l.sources)
+		l.sources = append(l.sources, nil)
 	}
+	if err := l.poll.Add(s.fd, uint32(at)); err != nil {
+		return err
+	}
+	l.sources[at], s.at = s, at
+	return nil
 }
 
-// fromUnderlay is a datagram of another node: received by cilium_vxlan.
-func (w *worker) fromUnderlay(ifindex uint32) func() (bool, error) {
-	return func() (bool, error) {
-		frame, err := w.tunnel.Recv(&w.outer)
-		if frame == nil || err != nil {
-			return false, err
-		}
-		w.packet.Reset(frame)
-		w.packet.Csum, w.packet.GSO = w.outer.Csum, w.outer.GSO
-		w.packet.TunnelIn = dataplane.TunnelKey{
-			Present: true, ID: w.outer.VNI, Remote: w.outer.Remote, TTL: w.outer.TTL, TOS: w.outer.TOS,
-		}
-		return true, w.node.Receive(ifindex, &w.packet)
+// unwatch is for a source that watch may not have come to.
+func (l *loop) unwatch(s *source) (err error) {
+	if s.at >= len(l.sources) || l.sources[s.at] != s {
+		return nil
 	}
+	if !s.gone {
+		err = l.poll.Remove(s.fd)
+	}
+	l.sources[s.at] = nil
+	return err
 }
 
-// broken counts a source's error. A device that is gone, such as a pod's eth0 that
-// somebody has deleted, is no longer watched.
-func (w *worker) broken(s *source, err error) {
-	s.errors++
-	if errors.Is(err, netns.ErrClosed) {
-		err = errors.Join(err, w.poll.Remove(s.fd))
-		s.gone = true
-		w.log.Warn("port is gone", "node", w.name, "port", s.name, "err", err)
-		return
-	}
-	if s.errors == 1 {
-		w.log.Warn("port has an error; further ones are only counted", "node", w.name, "port", s.name, "err", err)
-	}
-}
-
-// count takes the notifications out of the ring.
-func (w *worker) count() {
-	for {
-		record, ok := w.ring.Next()
-		if !ok {
-			break
-		}
-		if len(w.followers) > 0 {
-			w.tell(record)
-		}
-		switch record[0] {
-		case trace.TypeDrop:
-			w.counts.Drop++
-		case trace.TypeTrace:
-			w.counts.Trace++
-		case trace.TypeVerdict:
-			w.counts.Verdict++
+// collect lets workers do what is due.
+func (l *loop) collect() {
+	now := time.Now()
+	l.due = now.Add(time.Hour)
+	for _, w := range l.workers {
+		if at := now.Add(w.collect()); at.Before(l.due) {
+			l.due = at
 		}
 	}
-	w.counts.Lost = w.lost + w.ring.Lost()
-}
-
-// collect does a slice of garbage collection if it is due, and returns how long the
-// loop may wait for frames.
-func (w *worker) collect() time.Duration {
-	next, idle, err := w.gc.Step(w.clock.units(), gcBudget)
-	if err != nil {
-		w.log.Warn("conntrack", "node", w.name, "err", err)
-	}
-	if !idle {
-		return 0
-	}
-	return max(w.clock.until(next), time.Millisecond)
 }

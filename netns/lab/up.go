@@ -348,10 +348,16 @@ func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
 	return nil
 }
 
-// startWorkers starts the nodes' goroutines.
-func (l *Lab) startWorkers() error {
+// startWorkers starts the nodes' loops and gives them the nodes.
+func (l *Lab) startWorkers() (err error) {
+	l.loops, err = newLoops(l.log, l.ask)
+	if err != nil {
+		return err
+	}
 	for _, w := range l.nodes() {
-		l.startWorker(w)
+		if err := l.startWorker(w); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -367,14 +373,17 @@ func (l *Lab) addWorker(w *worker) {
 	}
 }
 
-func (l *Lab) startWorker(w *worker) {
-	w.started = true
-	l.running.Go(func() {
-		defer close(w.ended)
-		if err := w.run(); err != nil {
-			l.ask(fmt.Errorf("node %s: %w", w.name, err))
-		}
-	})
+// startWorker gives a node to the loop that has the fewest.
+func (l *Lab) startWorker(w *worker) error {
+	load := make(map[*loop]int)
+	for _, v := range l.nodes() {
+		load[v.loop]++
+	}
+	to := slices.MinFunc(l.loops, func(a, b *loop) int { return load[a] - load[b] })
+	if err := to.start(w); err != nil {
+		return fmt.Errorf("start node %s: %w", w.name, err)
+	}
+	return nil
 }
 
 func (l *Lab) markReady() error {

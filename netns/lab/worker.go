@@ -25,14 +25,12 @@ const (
 )
 
 const (
-	readBudget = 64       // frames from one port before the next one's turn
-	patience   = 4        // bursts of one frame before longer ones
-	gcBudget   = 256      // conntrack entries looked at between two batches
-	ringSize   = 1024     // notifications
-	frameRoom  = 66 << 10 // the longest that any port hands over: an IP packet with its Ethernet header
+	gcBudget  = 256      // conntrack entries looked at between two batches
+	ringSize  = 1024     // notifications
+	frameRoom = 66 << 10 // the longest that any port hands over: an IP packet with its Ethernet header
 )
 
-// worker is a node at work: the goroutine of its loop owns all of it.
+// worker is a node at work: the goroutine of its loop owns all of it once it has joined.
 type worker struct {
 	name   string
 	engine string // its name
@@ -42,14 +40,13 @@ type worker struct {
 	agent  *cluster.Agent
 	gc     *cluster.GC
 	clock  clock
-	poll   *netns.Poller
 	tunnel carrier
 	host   *netns.Port
 	pods   map[uint32]*podPort // by the ifindex of their lxc device
 
-	sources []*source // by the poller's data; nil: free
-	events  [16]netns.Event
-	buf     []byte
+	loop    *loop     // nil: not started
+	joined  bool      // the loop watches the sources
+	sources []*source // the underlay is the first
 	packet  dataplane.Packet
 	meta    netns.Meta
 	outer   tunnel.Meta
@@ -62,21 +59,8 @@ type worker struct {
 	followers []*follower
 	frameHead []byte // of the frame that followers get
 
-	started  bool          // run has been called; the lab's
-	ended    chan struct{} // closed when run has returned
+	ended    chan struct{} // closed when everything is closed
 	stopping atomic.Bool
-}
-
-// source is a descriptor that frames come from.
-type source struct {
-	name string
-	fd   int
-	// next reads a frame and runs it to its end; it is false if none waits.
-	next   func() (bool, error)
-	burst  int // frames to read before others have their turn
-	full   int // how often a burst was not the end of what waited
-	errors uint64
-	gone   bool // no longer watched
 }
 
 // EventCounts says how many notifications the datapath has made.
@@ -108,7 +92,7 @@ type seat struct {
 func newWorker(s *seat) (*worker, error) {
 	w := &worker{
 		name: s.node.Name, engine: s.engineName, log: s.log, set: maps.NewSet(maps.Sizes{}), pods: make(map[uint32]*podPort),
-		ended: make(chan struct{}), buf: make([]byte, frameRoom), ring: trace.NewRing(ringSize),
+		ended: make(chan struct{}), ring: trace.NewRing(ringSize),
 	}
 	w.packet.Events = w.ring
 	err := w.open(s)
@@ -129,9 +113,6 @@ func (w *worker) open(s *seat) error {
 		return err
 	}
 	if w.clock, err = newClock(&cfg); err != nil {
-		return err
-	}
-	if w.poll, err = netns.NewPoller(); err != nil {
 		return err
 	}
 	if s.attacher != nil {
@@ -156,8 +137,6 @@ func (w *worker) open(s *seat) error {
 		Clock:    w.clock.now,
 		Rand:     rand.New(rand.NewPCG(s.cluster.Settings().Seed, seed.Sum64())).Uint32,
 	})
-	// The error is that of a poller that is closed: then nobody waits any more.
-	w.node.SetWake(func() { _ = w.poll.Wake() })
 	if err := w.addDevices(s, &cfg); err != nil {
 		return err
 	}
@@ -216,10 +195,10 @@ func (w *worker) addDevices(s *seat, cfg *dataplane.Config) error {
 			return err
 		}
 	}
-	if err := w.watch("underlay", w.tunnel.FD(), w.fromUnderlay(cfg.EncapIfindex)); err != nil {
+	if _, err := w.watch("underlay", w.tunnel.FD(), w.fromUnderlay(cfg.EncapIfindex)); err != nil {
 		return err
 	}
-	if err := w.watch(netDevice, w.host.FD(), w.fromHost(cfg.HostIfindex)); err != nil {
+	if _, err := w.watch(netDevice, w.host.FD(), w.fromHost(cfg.HostIfindex)); err != nil {
 		return err
 	}
 	for i := range s.endpoints {
@@ -233,7 +212,7 @@ func (w *worker) addDevices(s *seat, cfg *dataplane.Config) error {
 // podPort is the way into a pod.
 type podPort struct {
 	port   *netns.Port
-	source int // index in sources
+	source *source
 }
 
 // attach connects an endpoint: its device with its programs, its port as a source. The
@@ -247,11 +226,11 @@ func (w *worker) attach(c *cluster.Cluster, e *cluster.Endpoint, port *netns.Por
 	if err := w.node.AddDevice(podDeviceOf(e, &cfg, mtu, &podWire{outlet{port: port}}), cfg); err != nil {
 		return err
 	}
-	at, err := w.watchAt(e.Device, port.FD(), w.fromPod(port, e.Ifindex))
+	from, err := w.watch(e.Device, port.FD(), w.fromPod(port, e.Ifindex))
 	if err != nil {
 		return errors.Join(err, w.node.RemoveDevice(e.Ifindex))
 	}
-	w.pods[e.Ifindex] = &podPort{port, at}
+	w.pods[e.Ifindex] = &podPort{port, from}
 	return nil
 }
 
@@ -263,10 +242,10 @@ func (w *worker) detach(ifindex uint32) error {
 	}
 	delete(w.pods, ifindex)
 	err := w.node.RemoveDevice(ifindex)
-	if !w.sources[p.source].gone {
-		err = errors.Join(err, w.poll.Remove(p.port.FD()))
+	if w.joined {
+		err = errors.Join(err, w.loop.unwatch(p.source))
 	}
-	w.sources[p.source] = nil
+	w.sources = slices.DeleteFunc(w.sources, func(s *source) bool { return s == p.source })
 	return errors.Join(err, p.port.Close())
 }
 
@@ -299,32 +278,26 @@ func (w *worker) update(c *cluster.Cluster) error {
 	return w.agent.Sync()
 }
 
-func (w *worker) watch(name string, fd int, next func() (bool, error)) error {
-	_, err := w.watchAt(name, fd, next)
-	return err
+// watch makes a descriptor a source of frames, from when the worker has joined its loop on.
+func (w *worker) watch(name string, fd int, next func() (bool, error)) (*source, error) {
+	s := &source{worker: w, name: name, fd: fd, next: next, burst: 1}
+	if w.joined {
+		if err := w.loop.watch(s); err != nil {
+			return nil, err
+		}
+	}
+	w.sources = append(w.sources, s)
+	return s, nil
 }
 
-// watchAt watches a descriptor and returns its source's index.
-func (w *worker) watchAt(name string, fd int, next func() (bool, error)) (int, error) {
-	at := slices.Index(w.sources, nil)
-	if at < 0 {
-		at = len(w.sources)
-		w.sources = append(w.sources, nil)
-	}
-	if err := w.poll.Add(fd, uint32(at)); err != nil {
-		return 0, err
-	}
-	w.sources[at] = &source{name: name, fd: fd, next: next, burst: 1}
-	return at, nil
-}
-
-// stop makes run return soon. It may be called from any goroutine.
+// stop ends the worker, which has been started, and waits for that.
 func (w *worker) stop() {
 	w.stopping.Store(true)
-	_ = w.poll.Wake() // fails only if run has returned
+	w.loop.wake()
+	<-w.ended
 }
 
-// close closes everything that the worker has open. The loop does not run.
+// close closes everything that the worker has open. No loop has it.
 func (w *worker) close() error {
 	var err error
 	for _, p := range w.pods {
@@ -341,9 +314,6 @@ func (w *worker) close() error {
 		err = errors.Join(err, w.attached.close(w.node))
 	case w.node != nil:
 		err = errors.Join(err, w.node.Runner().Close())
-	}
-	if w.poll != nil {
-		err = errors.Join(err, w.poll.Close())
 	}
 	return err
 }
