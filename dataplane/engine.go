@@ -18,6 +18,7 @@ type Caps struct {
 	PktType        bool // Packet.PktType after the run
 	Events         bool // notifications
 	Trace          bool // functions, lookups and tail calls in Packet.Trace
+	PartialCsum    bool // packets with Packet.Csum.Partial, which some engines cannot be given
 }
 
 // Engine holds the programs and maps of one node. It is used by one goroutine.

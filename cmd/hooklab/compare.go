@@ -128,7 +128,7 @@ func (f *compareFlags) register(cmd *cobra.Command) {
 	fl.IntVar(&f.shrink, "shrink", defaultShrink, "how many runs making one difference small may take; 0 leaves it as it is")
 	fl.IntVar(&f.distinct, "stop-after", 0, "stop soon after so many distinct differences; 0: never")
 	fl.StringVar(&f.save, "save", defaultSave, "`DIR` for the scenarios that show the differences; empty: none are written")
-	fl.BoolVar(&f.coverage, "coverage", false, "add which decisions of the datapath the compared packets reached, and which not")
+	fl.BoolVar(&f.coverage, "coverage", false, "add which decisions of the datapath the compared packets reached, which lines of the programs' source, and which not")
 	complete(cmd, "profile", profileNames()...)
 	complete(cmd, "engines", engineNames()...)
 }
@@ -177,7 +177,7 @@ func (f *compareFlags) run(cmd *cobra.Command) (*compare.Report, error) {
 	shown := newProgress(cmd.ErrOrStderr())
 	defer shown.end()
 	return compare.Run(cmd.Context(), &compare.Options{
-		Left: left, Right: right, Workers: f.workers, Shrink: f.shrink, Distinct: f.distinct, Progress: shown.show,
+		Left: left, Right: right, Workers: f.workers, Shrink: f.shrink, Distinct: f.distinct, Progress: shown.show, Lines: f.coverage,
 	}, feed)
 }
 

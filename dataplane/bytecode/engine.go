@@ -76,7 +76,7 @@ func (e *Engine) Name() string { return Name }
 
 // Caps says that everything can be observed.
 func (e *Engine) Caps() dataplane.Caps {
-	return dataplane.Caps{RedirectTarget: true, TunnelKey: true, PktType: true, Events: true, Trace: true}
+	return dataplane.Caps{RedirectTarget: true, TunnelKey: true, PktType: true, Events: true, Trace: true, PartialCsum: true}
 }
 
 // Map finds a map by its Cilium name.
@@ -161,8 +161,12 @@ func (e *Engine) Run(h dataplane.Hook, p *dataplane.Packet, env *dataplane.Env) 
 	}
 	v := m.verdict
 	v.Action = code.Ret(int32(ret))
-	if v.Action != code.Drop {
+	switch {
+	case v.Action != code.Drop:
 		v.Drop = 0
+	case v.Drop == 0:
+		// No notification told it, because its program is missing from the calls map: it is where send_drop_notify left it.
+		v.Drop = -code.Ret(p.CB[2] & 0xff)
 	}
 	if v.Action != code.Redirect {
 		v.Ifindex, v.Flags = 0, 0

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hooklab/hooklab/dataplane"
@@ -98,7 +99,6 @@ func limitsOf(left, right string, a, b dataplane.Caps) limits {
 			}
 		}
 	}
-	l[FieldScratch] = "scratch memory of the programs"
 	l[FieldDropLine] = "sources differ in their lines"
 	return l
 }
@@ -205,7 +205,9 @@ func (c *contrasting) packet(l, r *Outcome) {
 	c.number(FieldTCIndex, ClassBytes, int64(l.TCIndex), int64(r.TCIndex), "%d")
 	c.number(FieldPktType, ClassBytes, int64(l.PktType), int64(r.PktType), "%d")
 	c.number(FieldQueue, ClassBytes, int64(l.QueueMapping), int64(r.QueueMapping), "%d")
-	c.sees(FieldScratch)
+	if c.sees(FieldScratch) && l.CB != r.CB {
+		c.scratch(l, r)
+	}
 	if c.sees(FieldTunnel) && l.Tunnel != r.Tunnel {
 		c.list = append(c.list, FieldDiff{
 			Class: ClassBytes, Field: FieldTunnel.String(), kind: FieldTunnel.String(), field: FieldTunnel, Left: tunnelText(&l.Tunnel), Right: tunnelText(&r.Tunnel),
@@ -236,6 +238,27 @@ func (c *contrasting) frame(l, r []byte) {
 			Left: hex.EncodeToString(l[at:min(at+8, len(l))]), Right: hex.EncodeToString(r[at:min(at+8, len(r))]), offset: at,
 		})
 	}
+}
+
+// scratch compares what the programs left in skb->cb but for the source line that a drop
+// leaves there. Without a trace nobody knows whether it is one.
+func (c *contrasting) scratch(l, r *Outcome) {
+	for i := range l.CB {
+		a, b := l.CB[i], r.CB[i]
+		if i == len(l.CB)-1 && (l.trace == nil && r.trace == nil || l.hasDropLine() || r.hasDropLine()) {
+			a, b = a&0xffff, b&0xffff
+		}
+		if a != b {
+			name := fmt.Sprintf("cb[%d]", i)
+			c.list = append(c.list, FieldDiff{Class: ClassBytes, Field: name, kind: name, field: FieldScratch, Left: fmt.Sprintf("%#x", a), Right: fmt.Sprintf("%#x", b)})
+		}
+	}
+}
+
+// hasDropLine says that send_drop_notify left a source line in cb[4], as far as this
+// side's trace tells.
+func (o *Outcome) hasDropLine() bool {
+	return o.trace != nil && slices.ContainsFunc(o.trace.Steps(), func(s trace.Step) bool { return s.Kind == trace.KindEnter && s.Func == trace.SendDropNotify })
 }
 
 func tunnelText(k *dataplane.TunnelKey) string {

@@ -1,8 +1,12 @@
 package compare
 
 import (
+	"fmt"
+	"math"
+
 	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/header"
 	"github.com/hooklab/hooklab/dataplane/trace"
 	"github.com/hooklab/hooklab/maps"
 )
@@ -47,11 +51,14 @@ type side struct {
 }
 
 // start loads the world into a fresh engine and fills its maps as the node's agent
-// does.
-func (w *World) start(e *Engine) (*side, error) {
+// does. With lines the engine notes which lines of its programs are reached.
+func (w *World) start(e *Engine, lines bool) (*side, error) {
 	r, err := e.New()
 	if err != nil {
 		return nil, err
+	}
+	if c, ok := r.(liner); ok && lines {
+		c.Cover()
 	}
 	s := &side{runner: r, caps: r.Caps(), ring: trace.NewRing(ringSize)}
 	if s.caps.Trace {
@@ -66,6 +73,9 @@ func (w *World) start(e *Engine) (*side, error) {
 			return nil, closeAfter(r, err)
 		}
 	}
+	if err := w.reload(r); err != nil {
+		return nil, closeAfter(r, err)
+	}
 	agent, err := cluster.NewAgent(w.Cluster, w.Node.Name, cluster.MapsFunc(r.Map))
 	if err != nil {
 		return nil, closeAfter(r, err)
@@ -73,8 +83,47 @@ func (w *World) start(e *Engine) (*side, error) {
 	if err := agent.Sync(); err != nil {
 		return nil, closeAfter(r, err)
 	}
-	if s.maps, err = newTracked(r, w.compared()); err != nil {
+	if s.maps, err = newTracked(r, w.compared(), w.ProgramArrays()); err != nil {
 		return nil, closeAfter(r, err)
 	}
 	return s, nil
+}
+
+// reload checks what every engine refuses, and unloads and loads again the programs of
+// devices that ask for that, as an agent does that regenerates an endpoint.
+func (w *World) reload(r dataplane.Runner) error {
+	nowhere := dataplane.Hook{Prog: dataplane.ToHost, Ifindex: math.MaxInt32}
+	_, ran := r.Run(nowhere, &dataplane.Packet{Data: make([]byte, header.EthernetSize)}, &dataplane.Env{})
+	for _, x := range []struct {
+		what string
+		err  error
+	}{
+		{"runs a program that is not loaded", ran},
+		{"unloads a program that is not loaded", r.Unload(nowhere)},
+		{"loads a program that there is not", r.Load(dataplane.Hook{Prog: math.MaxUint8, Ifindex: 1}, w.config)},
+		{"loads a pod's program for no endpoint", r.Load(dataplane.Hook{Prog: dataplane.FromContainer, Ifindex: 1}, w.config)},
+		{"loads a pod's program with another's configuration", r.Load(dataplane.Hook{Prog: dataplane.FromContainer, Ifindex: 1, Endpoint: 1}, w.config)},
+	} {
+		if x.err == nil {
+			return fmt.Errorf("engine %s %s", r.Name(), x.what)
+		}
+	}
+	for i := range w.Devices {
+		if !w.Devices[i].reload {
+			continue
+		}
+		for _, act := range []func(l *load) error{
+			func(l *load) error { return r.Unload(l.hook) },
+			func(l *load) error { return r.Load(l.hook, l.config) },
+		} {
+			for j := range w.loads {
+				if l := &w.loads[j]; l.hook.Ifindex == w.Devices[i].Ifindex {
+					if err := act(l); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
 }

@@ -45,6 +45,7 @@ func (r *Report) WriteJSON(out io.Writer, coverage bool) error {
 		Differences []difference   `json:"differences"`
 		Failed      []string       `json:"failedExpectations"`
 		Coverage    []FuncCoverage `json:"coverage,omitempty"`
+		Lines       []LineCoverage `json:"lines,omitempty"`
 	}{
 		Schema,
 		side{r.Left.Name, r.Left.Source},
@@ -52,7 +53,7 @@ func (r *Report) WriteJSON(out io.Writer, coverage bool) error {
 		r.Input, r.Packets, r.Worlds, r.Paths, r.Fields,
 		r.Same(), r.Differing, r.Compared, r.gaps(),
 		[]difference{},
-		append([]string{}, r.Failed...), nil,
+		append([]string{}, r.Failed...), nil, nil,
 	}
 	for _, d := range r.Differences {
 		x := difference{Class: d.Class, Stage: d.Stage, Count: d.Count, First: d.Where, Fields: d.Fields, Steps: d.Packets, Shrunk: d.Shrunk, File: d.File}
@@ -66,7 +67,7 @@ func (r *Report) WriteJSON(out io.Writer, coverage bool) error {
 		doc.Differences = append(doc.Differences, x)
 	}
 	if coverage {
-		doc.Coverage = r.Coverage()
+		doc.Coverage, doc.Lines = r.Coverage(), r.Lines()
 	}
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
@@ -218,6 +219,7 @@ func (r *Report) WriteCoverage(out io.Writer) error {
 			fmt.Fprintf(&b, "    not reached: %s\n", strings.Join(c.Unseen, ", "))
 		}
 	}
+	linesText(&b, r.Lines())
 	_, err := io.WriteString(out, b.String())
 	return err
 }

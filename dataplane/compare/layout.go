@@ -25,7 +25,14 @@ func keyText(name string, key []byte) string {
 	return hex.EncodeToString(key)
 }
 
-// layoutOf are pointers to a fresh key and value of a map; nil for an unknown map.
+// slot is the key of a prog array.
+type slot struct{ Index uint32 }
+
+// String is "slot 7".
+func (s *slot) String() string { return fmt.Sprintf("slot %d", s.Index) }
+
+// layoutOf are pointers to a fresh key and value of a map; nil for an unknown map. A prog
+// array's values have none.
 func layoutOf(name string) (key, value any) {
 	switch name {
 	case maps.NameCT4, maps.NameCTAny4:
@@ -46,6 +53,9 @@ func layoutOf(name string) (key, value any) {
 		return new(maps.LB4BackendKey), new(maps.LB4Backend)
 	case maps.NameRevNAT:
 		return new(maps.RevNATKey), new(maps.RevNAT)
+	}
+	if name == maps.NamePolicyCall || strings.HasPrefix(name, "cilium_calls_") {
+		return new(slot), nil // the value is a number of the engine's own
 	}
 	if strings.HasPrefix(name, "cilium_policy_") {
 		return new(maps.PolicyKey), new(maps.PolicyEntry)

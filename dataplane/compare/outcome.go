@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/header"
 	"github.com/hooklab/hooklab/dataplane/trace"
 )
 
@@ -44,10 +45,25 @@ func (in *Input) packet(d *Device) *dataplane.Packet {
 		Data: bytes.Clone(in.Frame), Ifindex: d.Ifindex, IngressIfindex: in.IngressIfindex,
 		Mark: in.Mark, Hash: in.Hash, TCIndex: in.TCIndex, QueueMapping: in.QueueMapping, CB: in.CB, TunnelIn: in.Tunnel,
 	}
+	if in.Partial {
+		p.Csum = partialCsum(p.Data)
+	}
 	if len(p.Data) >= 6 {
 		p.PktType = packetType([6]byte(p.Data[:6]), d.MAC)
 	}
 	return p
+}
+
+// partialCsum says where the L4 checksum of a frame is, by its IPv4 header.
+func partialCsum(b []byte) dataplane.Csum {
+	c := dataplane.Csum{Partial: true, Start: header.EthernetSize + header.IPv4MinSize, Off: header.TCPChecksum}
+	if ip := ipv4Of(b); ip != nil {
+		c.Start = uint16(header.EthernetSize + ip.HeaderLen())
+		if ip.Protocol() == header.ProtoUDP {
+			c.Off = header.UDPChecksum
+		}
+	}
+	return c
 }
 
 // packetType is what the stack derives from the destination MAC (eth_type_trans).

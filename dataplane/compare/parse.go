@@ -26,9 +26,10 @@ const startTime = 1000 * time.Second
 //	node NAME                       the node that is looked at; first of all
 //	set NAME VALUE                  a setting of its datapath (SettingNames)
 //	set verdicts POD 0-3            report policy verdicts: 1 ingress, 2 egress
+//	set reload POD 1                load its programs, unload them, load them again
 //	at DURATION, after DURATION     the clock, 1000s at the beginning
 //	map NAME set KEY VALUE          write a map entry, both in hex
-//	map NAME del KEY                remove one
+//	map NAME del KEY                remove one, or the program in a slot of a prog array
 //	policy POD allow|deny|del ingress|egress [identity N] [PROTO PORT] [proxy PORT]
 //	A > B tcp SYN [KEY=VALUE]...    a packet; A and B are pods, node/NAME, svc/NAME or
 //	                                addresses, with :PORT; also udp, icmp KIND, arp,
@@ -37,7 +38,7 @@ const startTime = 1000 * time.Second
 //	reply tcp SYN,ACK [KEY=VALUE]...  the receiver of the packet before answers
 //	packet PROG DEVICE frame=HEX [KEY=VALUE]...  exactly that frame at that hook; keys:
 //	                                iif, mark, hash, tc_index, queue, cb=A,B,C,D,E,
-//	                                tunnel=VNI@IP/TTL/TOS, rand
+//	                                tunnel=VNI@IP/TTL/TOS, csum=partial, rand
 //	expect ok|unspec|drop [REASON]|redirect [DEVICE]  what must come of the packet before
 //	expect mark N|vni N|events N|FIELD VALUE          FIELD: of the frame, such as ip.ttl
 //
@@ -131,12 +132,12 @@ func (p *parser) add(st Step) {
 func (p *parser) set(n int, args []string) error {
 	x := Setting{Line: n}
 	switch {
-	case len(args) == 3 && args[0] == settingVerdicts:
+	case len(args) == 3 && ofEndpoint(args[0]):
 		x.Name, x.Device = args[0], args[1]
-	case len(args) == 2 && args[0] != settingVerdicts:
+	case len(args) == 2 && !ofEndpoint(args[0]):
 		x.Name = args[0]
 	default:
-		return fmt.Errorf("set: want NAME VALUE, or %s POD VALUE", settingVerdicts)
+		return fmt.Errorf("set: want NAME VALUE, or %s POD VALUE, or %s POD VALUE", settingVerdicts, settingReload)
 	}
 	v, err := settingValue(x.Name, args[len(args)-1])
 	if err != nil {
@@ -182,7 +183,9 @@ func (p *parser) edit(n int, args []string) error {
 			return fmt.Errorf("map %s: value: %w", e.Map, err)
 		}
 	}
-	if k, v := layoutOf(e.Map); k == nil {
+	if k, v := layoutOf(e.Map); k != nil && v == nil && e.Value != nil {
+		return fmt.Errorf("map %s: the numbers of programs are an engine's own: slots can only be emptied, by del", e.Map)
+	} else if k == nil {
 		return fmt.Errorf("map %s: not a map that packets are compared on", e.Map)
 	} else if !decodeInto(k, e.Key) || e.Value != nil && !decodeInto(v, e.Value) {
 		return fmt.Errorf("map %s: key or value has the wrong size", e.Map)
@@ -318,10 +321,15 @@ func (in *Input) set(key, text string) (err error) {
 				return fmt.Errorf("cb=%s: %w", text, err)
 			}
 		}
+	case "csum":
+		if text != "partial" {
+			return fmt.Errorf("csum=%s: allowed: partial", text)
+		}
+		in.Partial = true
 	case "tunnel":
 		in.Tunnel, err = parseTunnel(text)
 	default:
-		return fmt.Errorf("%s: allowed: frame, iif, mark, hash, tc_index, queue, cb, tunnel, rand", key)
+		return fmt.Errorf("%s: allowed: frame, iif, mark, hash, tc_index, queue, cb, csum, tunnel, rand", key)
 	}
 	if err != nil {
 		return fmt.Errorf("%s=%s: %w", key, text, err)

@@ -59,11 +59,12 @@ func (r *Report) recorded(w *conformance.World, g *conformance.Group, s *conform
 	if p.side.caps.Trace {
 		p.side.steps = trace.NewBuffer(traceSize)
 	}
-	if p.side.maps, err = newTracked(runner, p.names()); err != nil {
+	if p.side.maps, err = newTracked(runner, p.names(), nil); err != nil {
 		return err
 	}
 	p.side.maps.full = p.side.maps.set == nil
 	p.lim = limitsOf(r.Left.Name, r.Right.Name, p.side.caps, dataplane.Caps{RedirectTarget: true, TunnelKey: true, PktType: true, Events: true})
+	p.lim[FieldScratch] = "scratch memory of the programs"
 	p.lim[FieldQueue] = "not recorded"
 	p.lim[FieldDropLine] = "not recorded, nor is the file"
 	if err := p.change(w.Maps, nil); err != nil {

@@ -21,6 +21,7 @@ type Report struct {
 	NotCompared []Count
 
 	tally tally
+	lines lines
 	seen  *insight
 }
 
@@ -71,7 +72,7 @@ func newDifference(fields []FieldDiff, stage Stage) *Difference {
 }
 
 func newReport(o *Options, f *Feed) *Report {
-	return &Report{Left: o.Left, Right: o.Right, Input: f.Title, seen: newInsight(nil)}
+	return &Report{Left: o.Left, Right: o.Right, Input: f.Title, seen: newInsight(nil), lines: lines{}}
 }
 
 // add takes a script's result into the report. Scripts are added in their order.
@@ -81,6 +82,7 @@ func (r *Report) add(p *play) {
 	r.Differing += p.differing
 	r.tally.add(&p.tally)
 	r.seen.merge(p.seen)
+	r.lines.merge(p.lines)
 	r.Failed = append(r.Failed, p.failed...)
 	r.Unsupported = append(r.Unsupported, p.unsupported...)
 	for _, d := range p.found {

@@ -25,6 +25,9 @@ type Feed struct {
 type Script struct {
 	Scenario *Scenario // the world; the steps of each round are added to copies of it
 	Rounds   int
+	// Untraced runs the engines as they run in production: without a trace, which lets
+	// nobody see a packet's way.
+	Untraced bool
 	// Begin begins a round. The function that it returns gives the next step; it is
 	// told what the left side made of the packet before, nil at first, and whether that
 	// packet went a new way.
@@ -71,6 +74,7 @@ type Options struct {
 	Workers     int            // scripts played at the same time; at least 1
 	Distinct    int            // stop after a block that made it this many distinct differences; 0: never
 	Shrink      int            // runs that shrinking one difference may take; 0: do not shrink
+	Lines       bool           // note which lines of the programs' source are reached
 	Progress    func(Progress) // called from one goroutine; may be nil
 }
 
@@ -149,6 +153,7 @@ type play struct {
 	packets   int
 	differing int
 	tally     tally
+	lines     lines
 	seen      *insight
 	found     []*Difference // the first of each kind
 	failed    []string
@@ -166,9 +171,12 @@ func playScript(ctx context.Context, o *Options, f *Feed, seen *insight, i int) 
 		return nil, err
 	}
 	p = &play{script: script, world: w, seen: newInsight(seen)}
-	s, err := open(w, &o.Left, &o.Right, p.seen)
+	s, err := open(w, &o.Left, &o.Right, p.seen, o.Lines)
 	if err != nil {
 		return nil, err
+	}
+	if script.Untraced {
+		s.left.steps, s.right.steps = nil, nil
 	}
 	defer func() {
 		if e := s.close(); err == nil {
@@ -188,7 +196,11 @@ func playScript(ctx context.Context, o *Options, f *Feed, seen *insight, i int) 
 			return nil, fmt.Errorf("%s: %w", script.Scenario.Name, err)
 		}
 	}
-	p.tally = s.tally
+	p.tally, p.lines = s.tally, lines{}
+	if o.Lines {
+		p.lines.take(s.left.runner)
+		p.lines.take(s.right.runner)
+	}
 	return p, nil
 }
 

@@ -58,6 +58,9 @@ type Input struct {
 	CB             [5]uint32
 	Tunnel         dataplane.TunnelKey // as decapsulated
 	Rand           uint32              // what every random number call draws
+	// Partial says that the L4 checksum is still to be completed, as that of a local
+	// socket's packet: the field holds the sum of the pseudo header.
+	Partial bool
 }
 
 // Edit is a change of one map entry.

@@ -19,12 +19,12 @@ type session struct {
 }
 
 // open starts a world on both sides.
-func open(w *World, l, r *Engine, seen *insight) (*session, error) {
-	left, err := w.start(l)
+func open(w *World, l, r *Engine, seen *insight, lines bool) (*session, error) {
+	left, err := w.start(l, lines)
 	if err != nil {
 		return nil, err
 	}
-	right, err := w.start(r)
+	right, err := w.start(r, lines)
 	if err != nil {
 		return nil, closeAfter(left.runner, err)
 	}
@@ -37,7 +37,10 @@ func (s *session) close() error { return errors.Join(s.left.runner.Close(), s.ri
 
 // reset gives both sides the maps that they started with.
 func (s *session) reset() error {
-	return errors.Join(s.left.maps.restore(s.left.maps.start), s.right.maps.restore(s.left.maps.start))
+	return errors.Join(
+		s.left.maps.refill(), s.right.maps.refill(),
+		s.left.maps.restore(s.left.maps.start), s.right.maps.restore(s.left.maps.start),
+	)
 }
 
 // result is what came of one step.
@@ -56,6 +59,9 @@ func (s *session) step(st *Step) (*result, error) {
 			return nil, err
 		}
 		return &result{}, s.right.maps.edit(st.Edit)
+	}
+	if why := s.cannot(st.Packet); why != "" {
+		return &result{unsupported: why}, nil
 	}
 	res := &result{}
 	for _, x := range []struct {
@@ -94,6 +100,16 @@ func (s *session) step(st *Step) (*result, error) {
 		}
 	}
 	return res, nil
+}
+
+// cannot says why a packet is none for both sides, "" if it is.
+func (s *session) cannot(in *Input) string {
+	for _, x := range []*side{s.left, s.right} {
+		if in.Partial && !x.caps.PartialCsum {
+			return x.runner.Name() + " cannot be given a checksum that is still to be completed"
+		}
+	}
+	return ""
 }
 
 // agree makes the right side's maps those of the left, so that one difference does not

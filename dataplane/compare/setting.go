@@ -42,6 +42,13 @@ func inputErrorf(file string, line int, format string, args ...any) error {
 // reported, bit 0 ingress, bit 1 egress.
 const settingVerdicts = "verdicts"
 
+// settingReload, also of an endpoint, unloads its programs and loads them again before
+// anything happens.
+const settingReload = "reload"
+
+// ofEndpoint says that a setting is one of an endpoint.
+func ofEndpoint(name string) bool { return name == settingVerdicts || name == settingReload }
+
 // setting is a value of the configuration that scenarios may change.
 type setting struct {
 	name  string
@@ -79,7 +86,7 @@ func applySetting(c *dataplane.Config, x *Setting) error {
 	i := slices.IndexFunc(all, func(s setting) bool { return s.name == x.Name })
 	switch {
 	case i < 0:
-		return fmt.Errorf("set %s: no such setting; there are %s, and %s of a pod", x.Name, strings.Join(SettingNames(), ", "), settingVerdicts)
+		return fmt.Errorf("set %s: no such setting; there are %s, and %s and %s of a pod", x.Name, strings.Join(SettingNames(), ", "), settingVerdicts, settingReload)
 	case x.Value > all[i].most:
 		return fmt.Errorf("set %s %d: allowed: %s", x.Name, x.Value, all[i].allowed())
 	}
@@ -98,11 +105,15 @@ func (x *setting) allowed() string {
 // settingValue reads a value: a word of the setting, or a number.
 func settingValue(name, text string) (uint32, error) {
 	most, allowed := uint32(3), "0 to 3" // of verdicts
-	if name != settingVerdicts {
+	switch name {
+	case settingVerdicts:
+	case settingReload:
+		most, allowed = 1, "0, 1"
+	default:
 		all := settings()
 		i := slices.IndexFunc(all, func(s setting) bool { return s.name == name })
 		if i < 0 {
-			return 0, fmt.Errorf("set %s: no such setting; there are %s, and %s of a pod", name, strings.Join(SettingNames(), ", "), settingVerdicts)
+			return 0, fmt.Errorf("set %s: no such setting; there are %s, and %s and %s of a pod", name, strings.Join(SettingNames(), ", "), settingVerdicts, settingReload)
 		}
 		if j := slices.Index(all[i].words, text); j >= 0 {
 			return uint32(j), nil

@@ -68,7 +68,7 @@ func (s *shrinker) open(x *Scenario) (*session, error) {
 	}
 	base := newInsight(s.seen)
 	base.matched = s.d.Stage.Sure
-	if s.session, err = open(w, &s.o.Left, &s.o.Right, base); err != nil {
+	if s.session, err = open(w, &s.o.Left, &s.o.Right, base, false); err != nil {
 		return nil, err
 	}
 	s.session.right.maps.full = s.session.right.maps.set == nil
@@ -251,6 +251,7 @@ func plainer() []func(in *Input) bool {
 	zero := func(v *uint32) bool { was := *v; *v = 0; return was != 0 }
 	return []func(in *Input) bool{
 		func(in *Input) bool { was := in.CB; in.CB = [5]uint32{}; return was != in.CB },
+		func(in *Input) bool { was := in.Partial; in.Partial = false; return was },
 		func(in *Input) bool { return zero(&in.Mark) },
 		func(in *Input) bool { return zero(&in.Hash) },
 		func(in *Input) bool { return zero(&in.Rand) },

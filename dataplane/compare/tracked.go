@@ -35,10 +35,19 @@ type tracked struct {
 	journal maps.Journal
 	start   contents // what the agent wrote
 	value   []byte   // to read values into
+
+	programs map[string]maps.Store // prog arrays, which an edit can take slots from
+	holes    []Edit                // these slots, with the programs that were there
 }
 
-func newTracked(r dataplane.Runner, names []string) (*tracked, error) {
-	t := &tracked{names: names, stores: map[string]maps.Store{}}
+func newTracked(r dataplane.Runner, names, programs []string) (*tracked, error) {
+	t := &tracked{names: names, stores: map[string]maps.Store{}, programs: map[string]maps.Store{}}
+	for _, n := range programs {
+		// Objects of others may have no such array.
+		if m, err := r.Map(n); err == nil {
+			t.programs[n] = m
+		}
+	}
 	for _, n := range names {
 		m, err := r.Map(n)
 		if err != nil {
@@ -97,8 +106,38 @@ func (t *tracked) restore(want contents) error {
 	return nil
 }
 
+// refill gives prog arrays the programs that edits took from them.
+func (t *tracked) refill() error {
+	for _, e := range slices.Backward(t.holes) {
+		if err := t.programs[e.Map].Update(e.Key, e.Value, maps.Any); err != nil {
+			return fmt.Errorf("refill slot %x of %s: %w", e.Key, e.Map, err)
+		}
+	}
+	t.holes = t.holes[:0]
+	return nil
+}
+
+// remove takes the program out of a slot of a prog array.
+func (t *tracked) remove(e *Edit) error {
+	m, old := t.programs[e.Map], make([]byte, 4)
+	switch err := m.Lookup(e.Key, old); {
+	case errors.Is(err, maps.ErrKeyNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read slot %x of %s: %w", e.Key, e.Map, err)
+	}
+	if err := m.Delete(e.Key); err != nil {
+		return fmt.Errorf("empty slot %x of %s: %w", e.Key, e.Map, err)
+	}
+	t.holes = append(t.holes, Edit{e.Map, e.Key, old})
+	return nil
+}
+
 // edit changes one entry.
 func (t *tracked) edit(e *Edit) error {
+	if t.programs[e.Map] != nil && e.Value == nil {
+		return t.remove(e)
+	}
 	m := t.stores[e.Map]
 	if m == nil {
 		return fmt.Errorf("%w: map %q: there are %s", ErrInput, e.Map, strings.Join(t.names, ", "))

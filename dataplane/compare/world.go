@@ -28,6 +28,7 @@ type Device struct {
 	Endpoint uint16                    // of a pod's or the health endpoint's device, else 0
 	Of       *cluster.NodeEndpoint     // the same, nil else
 	Config   *dataplane.EndpointConfig // what its programs are compiled with
+	reload   bool                      // its programs are unloaded and loaded again
 }
 
 // load is a program to load and its configuration.
@@ -104,10 +105,14 @@ func (w *World) endpointSettings(s *Scenario) error {
 		if err != nil {
 			return inputErrorf(s.Name, x.Line, "set %s: %w", x.Name, err)
 		}
-		if d.Config == nil || x.Name != settingVerdicts {
-			return inputErrorf(s.Name, x.Line, "set %s %s: only %s is set for an endpoint", x.Name, x.Device, settingVerdicts)
+		switch {
+		case d.Config != nil && x.Name == settingVerdicts:
+			d.Config.VerdictFilter = x.Value
+		case d.Config != nil && x.Name == settingReload:
+			d.reload = x.Value != 0
+		default:
+			return inputErrorf(s.Name, x.Line, "set %s %s: only %s and %s are set for an endpoint", x.Name, x.Device, settingVerdicts, settingReload)
 		}
-		d.Config.VerdictFilter = x.Value
 	}
 	return nil
 }
@@ -197,6 +202,23 @@ func (w *World) compared() []string {
 	for i := range w.Devices {
 		if w.Devices[i].Endpoint != 0 {
 			names = append(names, maps.PolicyName(w.Devices[i].Endpoint))
+		}
+	}
+	return names
+}
+
+// ProgramArrays are the names of the node's prog arrays: one for all endpoints, and one
+// of each object for its own tail calls.
+func (w *World) ProgramArrays() []string {
+	names := []string{maps.NamePolicyCall, maps.NameOverlayCalls}
+	for i := range w.Devices {
+		switch d := &w.Devices[i]; {
+		case d.Endpoint != 0:
+			names = append(names, maps.CallsName(d.Endpoint))
+		case d.Ifindex == w.config.HostIfindex:
+			names = append(names, maps.HostCallsName(w.config.HostEndpointID))
+		case len(d.Programs()) > 0 && d.Name != "cilium_vxlan":
+			names = append(names, maps.NetdevCallsName(d.Ifindex))
 		}
 	}
 	return names

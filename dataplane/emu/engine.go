@@ -2,7 +2,6 @@ package emu
 
 import (
 	"fmt"
-	"sort"
 
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/code"
@@ -83,7 +82,7 @@ func (e *Engine) Name() string { return "emulated" }
 
 // Caps says that everything can be observed.
 func (e *Engine) Caps() dataplane.Caps {
-	return dataplane.Caps{RedirectTarget: true, TunnelKey: true, PktType: true, Events: true, Trace: true}
+	return dataplane.Caps{RedirectTarget: true, TunnelKey: true, PktType: true, Events: true, Trace: true, PartialCsum: true}
 }
 
 // Map finds a map by its Cilium name.
@@ -137,23 +136,6 @@ func (e *Engine) Unload(h dataplane.Hook) error {
 		}
 	}
 	return nil
-}
-
-// Hooks are the loaded hooks, by device and program.
-func (e *Engine) Hooks() []dataplane.Hook {
-	hs := make([]dataplane.Hook, 0, len(e.hooks))
-	for _, o := range e.objects {
-		for h := range o.hooks {
-			hs = append(hs, h)
-		}
-	}
-	sort.Slice(hs, func(i, j int) bool {
-		if hs[i].Ifindex != hs[j].Ifindex {
-			return hs[i].Ifindex < hs[j].Ifindex
-		}
-		return hs[i].Prog < hs[j].Prog
-	})
-	return hs
 }
 
 // Close does nothing: an engine holds memory only.

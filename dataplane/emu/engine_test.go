@@ -122,7 +122,7 @@ func TestHooks(t *testing.T) {
 		{Prog: dataplane.FromContainer, Ifindex: 18, Endpoint: 51},
 	})
 	equal(t, "name", w.engine.Name(), "emulated")
-	equal(t, "caps", w.engine.Caps(), dataplane.Caps{RedirectTarget: true, TunnelKey: true, PktType: true, Events: true, Trace: true})
+	equal(t, "caps", w.engine.Caps(), dataplane.Caps{RedirectTarget: true, TunnelKey: true, PktType: true, Events: true, Trace: true, PartialCsum: true})
 }
 
 // TestVerdictIsClean: nothing of an earlier decision, nor of an earlier run,

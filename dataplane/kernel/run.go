@@ -52,6 +52,9 @@ func (e *Engine) Run(h dataplane.Hook, p *dataplane.Packet, env *dataplane.Env) 
 	if len(p.Data) < minFrame {
 		return wrap(fmt.Errorf("a frame of %d bytes: the kernel runs frames of %d and more: %w", len(p.Data), minFrame, dataplane.ErrNotSupported))
 	}
+	if p.Csum.Partial {
+		return wrap(fmt.Errorf("a checksum that is still to be completed: BPF_PROG_TEST_RUN takes none: %w", dataplane.ErrNotSupported))
+	}
 	if p.Events != nil && e.events.stale {
 		if err := e.events.drain(nil); err != nil {
 			return wrap(err)

@@ -12,7 +12,7 @@ import (
 // policies, entries that are stale, wrong or missing, connections that nobody opened.
 func (r *round) edits() []compare.Step {
 	var e *compare.Edit
-	switch r.pick("edit", 9) {
+	switch r.pick("edit", 10) {
 	case 0, 1:
 		e = r.policy()
 	case 2:
@@ -29,6 +29,8 @@ func (r *round) edits() []compare.Step {
 		e = r.revNATEntry()
 	case 8:
 		e = r.connection()
+	case 9:
+		e = r.hole()
 	}
 	return []compare.Step{{Edit: e}}
 }
@@ -71,6 +73,21 @@ func (r *round) policy() *compare.Edit {
 		v.ProxyPort = be16(uint16(10000 + r.IntN(1000)))
 	}
 	return entry(name, k, v, r.chance(15))
+}
+
+// hole takes a program out of a prog array, as an agent does while it replaces an
+// endpoint's programs: the tail call into the slot fails.
+func (r *round) hole() *compare.Edit {
+	name := oneOf(r.maker, r.w.ProgramArrays())
+	slots := []uint32{1, 6, 7, 7, 13, 22, 25, 27, 29} // what programs call themselves
+	if name == maps.NamePolicyCall {
+		slots = nil
+		for _, e := range r.pool.endpoints {
+			slots = append(slots, uint32(e))
+		}
+	}
+	slot := oneOf(r.maker, slots)
+	return &compare.Edit{Map: name, Key: slices.Clone(maps.Bytes(&slot))}
 }
 
 func (r *round) ipcache() *compare.Edit {

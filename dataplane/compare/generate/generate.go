@@ -30,6 +30,9 @@ const (
 	fewWorlds = 50 // a run of fewer packets than so many full worlds has smaller ones
 )
 
+// untraced is one in how many worlds is run without traces.
+const untraced = 8
+
 // Feed makes a feed of generated packets.
 func Feed(o *Options) *compare.Feed {
 	size := min(perWorld, max(perRound, o.Packets/fewWorlds/perRound*perRound))
@@ -48,6 +51,7 @@ func Feed(o *Options) *compare.Feed {
 		left := min(size, o.Packets-i*size)
 		return &compare.Script{
 			Scenario: s,
+			Untraced: i%untraced == untraced-1,
 			Rounds:   (left + perRound - 1) / perRound,
 			Begin: func(round int, w *compare.World) func(*compare.Outcome, bool) (compare.Step, bool, error) {
 				r := newRound(g, w, min(perRound, left-round*perRound))

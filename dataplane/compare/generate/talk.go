@@ -246,7 +246,7 @@ func (r *round) metadata(in *compare.Input) {
 	if r.pick("metadata", 6) != 0 {
 		return
 	}
-	switch r.pick("metadata kind", 7) {
+	switch r.pick("metadata kind", 10) {
 	case 0:
 		in.Mark = oneOf(r.maker, []uint32{0x200, 0xa00, 0xb00, 0xc00, 0xd00, 0xe00, 0xf00}) | r.Uint32()&0xffff00ff
 	case 1:
@@ -262,6 +262,12 @@ func (r *round) metadata(in *compare.Input) {
 		}
 	case 5:
 		in.IngressIfindex = uint32(r.IntN(20))
+	case 7:
+		in.Hash = r.Uint32()
+	case 8:
+		in.QueueMapping = uint16(r.IntN(64))
+	case 9:
+		in.Partial = true
 	case 6:
 		if in.Prog == dataplane.FromOverlay {
 			in.Tunnel.ID, in.Tunnel.TOS = uint32(r.IntN(10)), uint8(r.Uint32())

@@ -109,6 +109,9 @@ func (c *clusterMaker) overrides() []compare.Setting {
 		if c.chance(50) {
 			list = append(list, compare.Setting{Name: "verdicts", Device: p, Value: 1 + c.Uint32N(3)})
 		}
+		if c.chance(10) {
+			list = append(list, compare.Setting{Name: "reload", Device: p, Value: 1})
+		}
 	}
 	return list
 }
