@@ -45,10 +45,10 @@ identities, mark and VNI. A frame that is still to be cut into segments is one p
 Any number of captures may run at once. They cost the lab's speed while they run; if it
 is faster than they are, it says how many frames are missing.`,
 		Example: `  # Everything that pod1-1's hooks see, live
-  sudo hooklab capture pod1-1 | wireshark -k -i -
+  hooklab capture pod1-1 | wireshark -k -i -
 
   # What the tunnel's programs of one node do, into a file until ^C
-  sudo hooklab capture node/worker --hook from-overlay,to-overlay -w overlay.pcapng
+  hooklab capture node/worker --hook from-overlay,to-overlay -w overlay.pcapng
   tshark -r overlay.pcapng -T fields -e frame.interface_name -e frame.comment`,
 	}
 	f := &captureFlags{}

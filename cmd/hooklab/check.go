@@ -29,7 +29,7 @@ func newCheck(*app) *cobra.Command {
 commands of hooklab need it. Each feature is tried, in a network namespace that goes away;
 nothing is left behind. What needs none of this is not listed: trace, map, get, graph,
 validate, and compare with the engines emulated and bytecode run everywhere.`,
-		Example:           "  hooklab check\n  sudo hooklab check -o json",
+		Example:           "  hooklab check\n  hooklab check -o json",
 		Args:              wants(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}

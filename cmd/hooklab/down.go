@@ -22,13 +22,13 @@ func newDown(a *app) *cobra.Command {
 killed, remove what it has left. Only what that lab has made is ever removed; processes
 that run in its namespaces are ended.`,
 		Example: `  # The only lab
-  sudo hooklab down
+  hooklab down
 
   # One of several
-  sudo hooklab down --lab article
+  hooklab down --lab article
 
   # All of them, and what killed ones have left
-  sudo hooklab down --all`,
+  hooklab down --all`,
 		Args:              wants(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}

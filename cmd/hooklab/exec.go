@@ -31,13 +31,13 @@ and processes are those of this machine.
 The exit code is the command's, 127 if there is no such command and 126 if it cannot be
 executed.`,
 		Example: `  # The routes of a pod
-  sudo hooklab exec pod1-1 -- ip route
+  hooklab exec pod1-1 -- ip route
 
   # A shell on a node
-  sudo hooklab exec node/worker -- bash
+  hooklab exec node/worker -- bash
 
   # What goes over the wire
-  sudo hooklab exec wire/underlay -- tcpdump -ni br0 udp port 8472`,
+  hooklab exec wire/underlay -- tcpdump -ni br0 udp port 8472`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			return wants("POD", "COMMAND")(cmd, args[:min(len(args), 2)])
 		},
@@ -57,13 +57,29 @@ executed.`,
 	return cmd
 }
 
-// execIn runs a command in a namespace of a lab, in the place of this process.
-func (a *app) execIn(_ *cobra.Command, name, ref string, argv []string) error {
-	err := lab.FindRunDir("").Exec(name, ref, argv, os.Environ())
+// execIn runs a command in a namespace of a lab: in the place of this process, or inside
+// by the lab's process if only that can enter.
+func (a *app) execIn(cmd *cobra.Command, name, ref string, argv []string) error {
+	run := lab.FindRunDir("")
+	p, inside, err := run.Program(name, ref, argv, os.Environ())
+	switch {
+	case err != nil:
+	case inside:
+		var c *lab.Client
+		if c, err = run.Client(name); err != nil {
+			return err
+		}
+		var code int
+		if code, err = startIn(cmd.Context(), c, p); err == nil && code != 0 {
+			return exitWith(code, nil)
+		}
+	default:
+		err = run.Exec(name, p)
+	}
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return exitWith(exitNotFound, err)
-	case errors.Is(err, fs.ErrPermission) && exitCode(err) == exitFailed:
+	case errors.Is(err, lab.ErrStart), errors.Is(err, fs.ErrPermission) && exitCode(err) == exitFailed:
 		return exitWith(exitNotExecutable, err)
 	}
 	return err

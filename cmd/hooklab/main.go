@@ -6,8 +6,15 @@ package main
 import (
 	"context"
 	"os"
+
+	"github.com/hooklab/hooklab/netns/lab"
 )
 
 func main() {
+	if lab.IsInit() {
+		code, err := lab.RunInit()
+		report(os.Stderr, err)
+		os.Exit(max(code, exitCode(err)))
+	}
 	os.Exit(run(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }

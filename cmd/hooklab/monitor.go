@@ -59,10 +59,10 @@ changes is reported, and something every 5 seconds. Lines of several nodes begin
 node's name; --node NAME leaves it out. If more is reported than can be shown, it says
 how many notifications were lost.`,
 		Example: `  # What one pod sends and gets
-  sudo hooklab monitor --pod pod1-1
+  hooklab monitor --pod pod1-1
 
   # Only drops, as JSON
-  sudo hooklab monitor --type drop -o json`,
+  hooklab monitor --type drop -o json`,
 		Args:              wants(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}

@@ -24,7 +24,7 @@ spec:
   - {name: client, node: a}
   - {name: same, node: a, labels: {at: same, all: web, self: "1"}, run: [whoami]}
   - {name: other, node: b, labels: {at: other, all: web}, run: [whoami]}
-  - {name: dns, node: b, run: [dnsmasq, -k, -p, "53", -h, -R, --user=, --group=, -A, /pod.test/10.1.2.3]}
+  - {name: dns, node: b, run: [dnsmasq, -k, -p, "53", -h, -R, --user=, --group=, --pid-file=, -A, /pod.test/10.1.2.3]}
   - {name: iperf, node: a, run: [iperf3, -s]}
   services:
   - {name: near, selector: {at: same}, ports: [80]}
@@ -37,7 +37,7 @@ spec:
 `
 
 // TestPrivilegedPaths drives every path of the lab with the programs that people use,
-// on both kinds of wire.
+// on both kinds of wire, and as an ordinary user.
 func TestPrivilegedPaths(t *testing.T) {
 	t.Parallel()
 	for _, flags := range [][]string{{"--wire", "tap"}, {"--wire", "veth"}, {"--engine", "kernel"}} {
@@ -46,6 +46,10 @@ func TestPrivilegedPaths(t *testing.T) {
 			testPaths(t, newSession(t), flags...)
 		})
 	}
+	t.Run("user", func(t *testing.T) {
+		t.Parallel()
+		testPaths(t, newUserSession(t))
+	})
 }
 
 func testPaths(t *testing.T, s *session, flags ...string) {

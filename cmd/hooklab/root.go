@@ -47,10 +47,10 @@ information to decide, 4 bad input or usage.`,
   hooklab map get cilium_ipcache -f cluster.yaml
 
   # The cluster itself
-  sudo hooklab up -f cluster.yaml --detach
-  sudo hooklab exec pod1-1 -- ping -c 3 10.0.1.79
-  sudo hooklab map get cilium_ct_any4_global
-  sudo hooklab down`,
+  hooklab up -f cluster.yaml --detach
+  hooklab exec pod1-1 -- ping -c 3 10.0.1.79
+  hooklab map get cilium_ct_any4_global
+  hooklab down`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ const patience = 30 * time.Second
 // session is a user at a shell: everything goes through the program's command line.
 type session struct {
 	tb  testing.TB
-	dir string // with the user's files; labs are in its directory run
+	dir string              // with the user's files; labs are in its directory run
+	as  *syscall.Credential // of another user than the test's; nil: the same
 }
 
 func newSession(tb testing.TB) *session {
@@ -51,6 +53,7 @@ func (s *session) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("hooklab", args...) // of the tests' PATH: this test binary
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), lab.EnvRunDir+"="+s.path("run"), "GORACE=atexit_sleep_ms=0")
+	s.asUser(cmd)
 	return cmd
 }
 

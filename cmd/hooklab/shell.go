@@ -14,7 +14,7 @@ func newShell(a *app) *cobra.Command {
 		Long: `Open a shell in the network namespace of a pod or of anything else that
 'hooklab exec' knows: $SHELL, or sh. It is 'hooklab exec POD -- $SHELL'.`,
 		Example: `  # Look around in a pod
-  sudo hooklab shell pod1-1`,
+  hooklab shell pod1-1`,
 		Args: wants("POD"),
 	}
 	var name string

@@ -24,8 +24,8 @@ func newStatus(*app) *cobra.Command {
 and what runs in its pods. Without --lab and with several labs, all of them.
 
 The JSON form (-o json) is described in docs/status-json.md and only grows.`,
-		Example: `  sudo hooklab status
-  sudo hooklab status -o json | jq '.nodes[].stats.lost'`,
+		Example: `  hooklab status
+  hooklab status -o json | jq '.nodes[].stats.lost'`,
 		Args:              wants(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}

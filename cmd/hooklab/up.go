@@ -49,7 +49,8 @@ nodes are added, removed and moved, and everything that stays is left alone, con
 too. The differences are printed, one to a line; --dry-run only prints them.
 
 A lab keeps its namespaces, its control socket and the output of the pods' commands in
-a directory below /run/hooklab, or below $HOOKLAB_RUN_DIR.
+a directory below /run/hooklab, or below $HOOKLAB_RUN_DIR. For users other than root it is
+$XDG_RUNTIME_DIR/hooklab, else /tmp/hooklab-UID.
 
 A pod's eth0 is a TAP device with --wire tap; what 'get devices' calls lxc... then exists in
 the datapath alone. With --wire veth it is a real device of the node's namespace, so that
@@ -62,21 +63,25 @@ as an agent does, by tcx or (before Linux 6.6) clsact: every wire is a veth pair
 cilium_vxlan a device, and the maps are the kernel's. A node of the description that names an
 engine of its own (engine: kernel) runs on that; --engine is for the others.
 
-It needs root, and /dev/net/tun for --wire tap.`,
+Root is not needed, but for --engine kernel: other users' labs live in a user namespace,
+if the system allows that. Only the lab's process can enter it; exec and shell ask it to.
+The pods' programs run as the user that they belong to, with all capabilities inside.
+/dev/net/tun, which --wire tap needs, is root's alone on some systems; the pods are then
+connected by veth pairs. 'hooklab check' tells.`,
 		Example: `  # The cluster of ./cluster.yaml, until ^C
-  sudo hooklab up
+  hooklab up
 
   # In the background, and down again
-  sudo hooklab up -f cluster.yaml --detach
-  sudo hooklab exec pod1-1 -- ping -c 3 10.0.1.79
-  sudo hooklab down
+  hooklab up -f cluster.yaml --detach
+  hooklab exec pod1-1 -- ping -c 3 10.0.1.79
+  hooklab down
 
   # What an edited file would change, and the change
-  sudo hooklab up -f cluster.yaml --dry-run
-  sudo hooklab up -f cluster.yaml
+  hooklab up -f cluster.yaml --dry-run
+  hooklab up -f cluster.yaml
 
   # A real cluster's pods and services on this machine
-  kubectl get nodes,ciliumnodes,pods,services,endpointslices -A -o yaml | sudo hooklab up -f -`,
+  kubectl get nodes,ciliumnodes,pods,services,endpointslices -A -o yaml | hooklab up -f -`,
 		Args:              wants(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -110,6 +115,9 @@ It needs root, and /dev/net/tun for --wire tap.`,
 		}
 		if f.detach && !lab.Detached() {
 			return a.upDetached(ctx, cmd, c, &f, &input)
+		}
+		if lab.Rootless() {
+			return a.upInside(ctx, cmd, &f, &input, stop)
 		}
 		return a.up(ctx, cmd, c, &f, stop)
 	}
@@ -213,19 +221,36 @@ func (a *app) up(ctx context.Context, cmd *cobra.Command, c *cluster.Cluster, f 
 
 // upDetached runs a lab in another process and returns when it is up.
 func (a *app) upDetached(ctx context.Context, cmd *cobra.Command, c *cluster.Cluster, f *upFlags, input *bytes.Buffer) error {
-	var stdin io.Reader // a nil *bytes.Buffer would be a standard input
-	if slices.Contains(f.files, "-") {
-		stdin = input
-	}
-	err := lab.Detach(ctx, os.Args[1:], stdin, cmd.ErrOrStderr())
-	if e, ok := errors.AsType[*lab.ExitError](err); ok {
-		return exitWith(e.Code, nil) // it has said why
-	}
-	if err != nil {
+	err := lab.Detach(ctx, os.Args[1:], f.stdin(input), cmd.ErrOrStderr())
+	if err := said(err); err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s; 'hooklab down --lab %s' takes it down\n", summary(f.name, c), f.name)
 	return nil
+}
+
+// upInside runs a lab in a user namespace, as a user who is not root can, until somebody
+// wants it down. A second signal ends it at once.
+func (a *app) upInside(ctx context.Context, cmd *cobra.Command, f *upFlags, input *bytes.Buffer, restore func()) error {
+	defer context.AfterFunc(ctx, restore)()
+	return said(lab.InUserNS(ctx, os.Args[1:], f.stdin(input), cmd.OutOrStdout(), cmd.ErrOrStderr()))
+}
+
+// stdin is the standard input of a process that runs up again: nil if this one has not
+// read it, as a nil *bytes.Buffer would be one.
+func (f *upFlags) stdin(input *bytes.Buffer) io.Reader {
+	if slices.Contains(f.files, "-") {
+		return input
+	}
+	return nil
+}
+
+// said is an error of another process of this program, which has said why.
+func said(err error) error {
+	if e, ok := errors.AsType[*lab.ExitError](err); ok {
+		return exitWith(e.Code, nil)
+	}
+	return err
 }
 
 // sourceNames are the files that described reads.

@@ -57,7 +57,11 @@ func runChild(job string) int {
 
 func (j *childJob) do() error {
 	if len(j.Exec) > 0 {
-		return j.RunDir.Exec("", j.Exec[0], j.Exec[1:], os.Environ())
+		p, _, err := j.RunDir.Program("", j.Exec[0], j.Exec[1:], os.Environ())
+		if err != nil {
+			return err
+		}
+		return j.RunDir.Exec("", p)
 	}
 	if j.Nobody {
 		if err := syscall.Setuid(65534); err != nil {

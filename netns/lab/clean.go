@@ -53,12 +53,12 @@ func (h home) dismantle(s *State) error {
 }
 
 // clean removes everything of a lab. It keeps the state if something is left, so
-// that it can be called again.
-func (h home) clean(s *State) error {
+// that it can be called again. own is as for remove.
+func (h home) clean(s *State, own RunDir) error {
 	if err := h.dismantle(s); err != nil {
 		return err
 	}
-	return errors.Join(h.removeContents(), h.remove())
+	return errors.Join(h.removeContents(), h.remove(own))
 }
 
 // pin is the path of a space's pin. A state that somebody has edited must not lead
@@ -95,12 +95,14 @@ func (h home) removeContents() error {
 }
 
 // remove removes the lock and, unless somebody has put something there, the
-// directory.
-func (h home) remove() error {
+// directory. own is the user's default run directory.
+func (h home) remove(own RunDir) error {
 	err := removeAll([]string{h.path(lockFile), string(h)})
-	if DefaultRunDir.holds(h) {
-		// Ours alone. It stays as long as another lab is in it.
-		_ = os.Remove(string(DefaultRunDir))
+	for _, r := range []RunDir{DefaultRunDir, own} {
+		if r.holds(h) {
+			// Ours alone. It stays as long as another lab is in it.
+			_ = os.Remove(string(r))
+		}
 	}
 	return err
 }

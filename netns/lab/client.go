@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/maps"
 )
 
@@ -25,6 +26,7 @@ var ErrNotReady = errors.New("lab does not answer")
 // and needs no closing.
 type Client struct {
 	http http.Client
+	home home
 	name string
 }
 
@@ -42,20 +44,23 @@ func (r RunDir) Client(name string) (*Client, error) {
 	if _, err := r.State(name); err != nil {
 		return nil, err
 	}
-	c := &Client{name: name}
+	c := &Client{home: h, name: name}
 	c.http.Transport = &http.Transport{
 		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			dir, err := os.Open(string(h))
-			if err != nil {
-				return nil, err
-			}
-			defer dir.Close() //nolint:errcheck // only read from
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socketPath(dir))
-		},
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.dial(ctx) },
 	}
 	return c, nil
+}
+
+// dial connects to the lab's socket.
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	dir, err := os.Open(string(c.home))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close() //nolint:errcheck // only read from
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", socketPath(dir))
 }
 
 // Name is the lab's name.
@@ -173,20 +178,36 @@ func (c *Client) open(ctx context.Context, method string, query url.Values, body
 	if resp.StatusCode < http.StatusBadRequest {
 		return resp.Body, nil
 	}
+	return nil, c.refusal(resp)
+}
+
+// refusal is the error that a lab has answered with.
+func (c *Client) refusal(resp *http.Response) error {
 	text, err := io.ReadAll(resp.Body)
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return nil, fmt.Errorf("lab %s: %w: %w", c.name, ErrNotReady, err)
+		return fmt.Errorf("lab %s: %w: %w", c.name, ErrNotReady, err)
 	}
 	why := errorReply{Error: string(bytes.TrimSpace(text))}
 	_ = json.Unmarshal(text, &why) // else the text as it is
 	switch resp.StatusCode {
 	case http.StatusNotFound, http.StatusBadRequest:
-		return nil, inputErrorf("lab %s: %s", c.name, why.Error)
+		return inputErrorf("lab %s: %s", c.name, why.Error)
+	case http.StatusNotImplemented:
+		return unsupportedError(fmt.Sprintf("lab %s: %s", c.name, why.Error))
 	case http.StatusServiceUnavailable:
-		return nil, fmt.Errorf("lab %s: %w: %s", c.name, ErrNotReady, why.Error)
+		return fmt.Errorf("lab %s: %w: %s", c.name, ErrNotReady, why.Error)
 	}
-	return nil, fmt.Errorf("lab %s: %s", c.name, why.Error)
+	return fmt.Errorf("lab %s: %s", c.name, why.Error)
 }
+
+// unsupportedError is what a lab cannot do, in its own words. It satisfies
+// errors.Is(err, dataplane.ErrNotSupported).
+type unsupportedError string
+
+func (e unsupportedError) Error() string { return string(e) }
+
+// Is makes errors.Is(err, dataplane.ErrNotSupported) true.
+func (e unsupportedError) Is(target error) bool { return target == dataplane.ErrNotSupported }
 
 // explain says why a lab does not answer.
 func (c *Client) explain(err error) error {

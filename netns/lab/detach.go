@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"syscall"
 
@@ -27,13 +26,14 @@ type ExitError struct{ Code int }
 // Error tells the exit code.
 func (e *ExitError) Error() string { return fmt.Sprintf("the lab's process exited with %d", e.Code) }
 
-// Detach runs the calling program again with args, in a session of its own, and
-// returns when the new process has called Ready. What that writes to stdout and
+// Detach runs the calling program again with args, in a session of its own, without root
+// in a user namespace, and returns when the new process has called Ready. What that writes to stdout and
 // stderr before is copied to output. stdin is its standard input, nil for none.
 // When ctx ends before, the new process is asked to end, and waited for. The error
-// is an *ExitError if it ended before Ready.
+// is an *ExitError if it ended before Ready, and wraps netns.ErrPermission if there are no
+// user namespaces for this user.
 func Detach(ctx context.Context, args []string, stdin io.Reader, output io.Writer) (err error) {
-	self, err := os.Executable()
+	cmd, err := newChild(args)
 	if err != nil {
 		return fmt.Errorf("detach: %w", err)
 	}
@@ -49,15 +49,12 @@ func Detach(ctx context.Context, args []string, stdin io.Reader, output io.Write
 		return fmt.Errorf("detach: %w", err)
 	}
 	defer ready.Close() //nolint:errcheck // only read from
-	cmd := exec.Command(self, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, early, early
 	cmd.ExtraFiles = []*os.File{report}
-	const firstExtra = 3
-	cmd.Env = append(os.Environ(), readyEnv+"="+strconv.Itoa(firstExtra))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	err = cmd.Start()
+	cmd.Env = append(cmd.Env, readyEnv+"="+strconv.Itoa(firstExtra))
+	err = startChild(cmd)
 	if err = errors.Join(err, report.Close()); err != nil {
-		return fmt.Errorf("detach: %w", err)
+		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) }) // fails if it has ended
 	defer stop()

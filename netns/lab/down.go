@@ -78,9 +78,9 @@ func (d *downer) clean(lock *os.File) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		// Nothing has been made yet, or all is gone but the directory.
-		err = errors.Join(d.home.removeContents(), d.home.remove())
+		err = errors.Join(d.home.removeContents(), d.home.remove(userRunDir()))
 	case err == nil:
-		err = d.home.clean(s)
+		err = d.home.clean(s, userRunDir())
 	}
 	return errors.Join(err, unlock(lock))
 }

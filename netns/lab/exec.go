@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"syscall"
 
@@ -55,12 +56,41 @@ func (r RunDir) Refs(lab string) ([]string, error) {
 	return s.refs(), nil
 }
 
-// Exec replaces the calling process by a command in a namespace of a lab, which ref
-// names as for Pin. So terminal, signals and exit code are the command's own. It
-// needs the namespace's pin only, not the lab's process. It returns only if it
-// fails: with exec.ErrNotFound if there is no such command, and as Pin does.
-func (r RunDir) Exec(lab, ref string, argv, env []string) error {
-	h, at, err := r.find(lab, ref)
+// Program finds the executable of a command that is to run in a namespace of a lab, and
+// says whether only the lab's process can start it there (Client.Start), since the lab
+// is in a user namespace. The error is exec.ErrNotFound if there is no such command, and
+// as Pin's.
+func (r RunDir) Program(lab, ref string, argv, env []string) (p *Program, inside bool, err error) {
+	_, at, err := r.find(lab, ref)
+	if err != nil {
+		return nil, false, err
+	}
+	if lab, err = r.Resolve(lab); err != nil {
+		return nil, false, err
+	}
+	s, err := r.State(lab)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(argv) == 0 {
+		return nil, false, inputErrorf("exec in %s: no command", ref)
+	}
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return nil, false, fmt.Errorf("exec in %s: %w", ref, err)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, false, fmt.Errorf("exec in %s: %w", ref, err)
+	}
+	return &Program{Ref: at.Ref(), Path: path, Args: argv, Env: env, Dir: dir}, s.Rootless, nil
+}
+
+// Exec replaces the calling process by a program in a namespace of a lab. So terminal,
+// signals and exit code are the program's own. It needs the namespace's pin only, not the
+// lab's process. It returns only if it fails.
+func (r RunDir) Exec(lab string, p *Program) error {
+	h, at, err := r.find(lab, p.Ref)
 	if err != nil {
 		return err
 	}
@@ -68,13 +98,7 @@ func (r RunDir) Exec(lab, ref string, argv, env []string) error {
 	if err != nil {
 		return err
 	}
-	if len(argv) == 0 {
-		return inputErrorf("exec in %s: no command", ref)
-	}
-	program, err := exec.LookPath(argv[0])
-	if err != nil {
-		return fmt.Errorf("exec in %s: %w", ref, err)
-	}
+	ref, program := p.Ref, p.Path
 	ns, err := netns.Open(path)
 	if err != nil {
 		return fmt.Errorf("exec in %s: %w", ref, err)
@@ -84,7 +108,7 @@ func (r RunDir) Exec(lab, ref string, argv, env []string) error {
 		if err := netns.Overlay(h.files(at)); err != nil {
 			return err
 		}
-		return syscall.Exec(program, argv, env)
+		return syscall.Exec(program, p.Args, p.Env)
 	})
 	return fmt.Errorf("exec %s in %s: %w", program, ref, errors.Join(err, ns.Close()))
 }

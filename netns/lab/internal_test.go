@@ -141,7 +141,7 @@ func TestLock(t *testing.T) {
 		t.Error("locked twice")
 	}
 	// The owner goes and takes the directory along; the next one makes it again.
-	if err := h.remove(); err != nil {
+	if err := h.remove(""); err != nil {
 		t.Fatal(err)
 	}
 	g, err := h.lock(true)

@@ -27,6 +27,7 @@ type Lab struct {
 	engines   map[string]Engine
 	attachers map[string]Attacher
 	underlay  string // see Options
+	own       RunDir // the user's default run directory
 	state     State
 	began     time.Time
 
@@ -136,7 +137,7 @@ func (l *Lab) down() error {
 	for _, ns := range l.spaces {
 		errs = append(errs, ns.Close())
 	}
-	errs = append(errs, l.home.clean(&l.state), unlock(l.lock))
+	errs = append(errs, l.home.clean(&l.state, l.own), unlock(l.lock))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("take lab %s down: %w", l.state.Name, err)
 	}

@@ -37,22 +37,26 @@ func (e inputError) Is(target error) bool { return target == cluster.ErrInput }
 const (
 	// EnvRunDir is the environment variable that overrides DefaultRunDir.
 	EnvRunDir = "HOOKLAB_RUN_DIR"
-	// DefaultRunDir holds a directory for each lab.
+	// DefaultRunDir holds a directory for each of root's labs.
 	DefaultRunDir RunDir = "/run/hooklab"
 )
 
 // RunDir is the directory that holds a directory for each lab.
 type RunDir string
 
-// FindRunDir is path, else what EnvRunDir says, else DefaultRunDir.
+// FindRunDir is path, else what EnvRunDir says, else DefaultRunDir for root. For other
+// users it is hooklab in $XDG_RUNTIME_DIR, else /tmp/hooklab-UID.
 func FindRunDir(path string) RunDir {
 	if path == "" {
 		path = os.Getenv(EnvRunDir)
 	}
-	if path == "" {
-		return DefaultRunDir
+	switch {
+	case path != "":
+		return RunDir(path)
+	case os.Geteuid() != 0:
+		return userRunDir()
 	}
-	return RunDir(path)
+	return DefaultRunDir
 }
 
 // home is the directory of one lab.
@@ -86,6 +90,9 @@ func (r RunDir) home(name string) (home, error) {
 	}) >= 0
 	if bad || name == "" || len(name) > 63 || name[0] == '-' || name[0] == '.' {
 		return "", inputErrorf("lab name %q: want up to 63 lower case letters, digits, - and .", name)
+	}
+	if err := r.trusted(); err != nil {
+		return "", err
 	}
 	return home(filepath.Join(string(r), name)), nil
 }
@@ -167,17 +174,31 @@ func (r RunDir) Resolve(name string) (string, error) {
 		return name, nil
 	}
 	names, foreign, err := r.list()
+	if err == nil {
+		err = r.trusted()
+	}
 	switch {
 	case err != nil:
 		return "", err
 	case len(names) == 0 && len(foreign) > 0:
 		return "", home(filepath.Join(string(r), foreign[0])).foreign(fs.ErrPermission)
 	case len(names) == 0:
-		return "", fmt.Errorf("%w: none in %s; 'hooklab up' makes one", ErrNoLab, r)
+		return "", r.none()
 	case len(names) > 1:
 		return "", inputErrorf("several labs, say which: %s", strings.Join(names, ", "))
 	}
 	return names[0], nil
+}
+
+// none is the error for no lab at all. Root's labs are another's, but who has started one
+// by sudo may have forgotten it the next time.
+func (r RunDir) none() error {
+	if r != DefaultRunDir && r == userRunDir() {
+		if names, foreign, err := DefaultRunDir.list(); err == nil && len(names)+len(foreign) > 0 {
+			return fmt.Errorf("%w: none in %s; root has %s: sudo hooklab", ErrNoLab, r, some(append(names, foreign...)))
+		}
+	}
+	return fmt.Errorf("%w: none in %s; 'hooklab up' makes one", ErrNoLab, r)
 }
 
 // lock takes the lab for the calling process, until unlock or the process's end. It
@@ -223,7 +244,11 @@ func (h home) lock(create bool) (*os.File, error) {
 
 // makeDir makes the lab's directory, which is nobody else's business.
 func (h home) makeDir() error {
-	if err := os.MkdirAll(filepath.Dir(string(h)), 0o755); err != nil {
+	mode := fs.FileMode(0o755)
+	if strings.HasPrefix(string(h), sharedRunDir+"-") {
+		mode = 0o700
+	}
+	if err := os.MkdirAll(filepath.Dir(string(h)), mode); err != nil {
 		return err
 	}
 	if err := os.Mkdir(string(h), 0o700); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {

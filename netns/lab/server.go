@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/node"
 	"github.com/hooklab/hooklab/maps"
+	"github.com/hooklab/hooklab/netns"
 	"github.com/hooklab/hooklab/tunnel"
 )
 
@@ -165,6 +167,7 @@ func (l *Lab) routes() http.Handler {
 		v, err := l.changeRequest(r)
 		l.reply(w, v, err)
 	})
+	mux.HandleFunc("POST /exec", l.execRequest)
 	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
 		f, err := l.eventsRequest(r.URL.Query())
 		l.stream(w, r, f, err)
@@ -186,6 +189,8 @@ func (l *Lab) reply(w http.ResponseWriter, v any, err error) {
 	switch {
 	case errors.Is(err, cluster.ErrInput), errors.Is(err, maps.ErrNotSupported):
 		status = http.StatusNotFound
+	case errors.Is(err, dataplane.ErrNotSupported), errors.Is(err, netns.ErrPermission):
+		status = http.StatusNotImplemented
 	case errors.Is(err, context.Canceled):
 		return // nobody waits for an answer
 	case errors.Is(err, node.ErrStopped):

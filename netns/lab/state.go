@@ -16,17 +16,21 @@ const stateFormat = 1
 // State is what a lab has made or is about to make. It is on disk before anything of
 // it exists, so that a lab whose process is gone can be removed.
 type State struct {
-	Format  int      `json:"format"`
-	Name    string   `json:"name"`
-	Version string   `json:"version"` // of hooklab
-	Engine  string   `json:"engine"`
-	Profile string   `json:"profile"`
-	Wire    string   `json:"wire"`              // of pods: "tap" or "veth"
-	Sources []string `json:"sources,omitempty"` // the cluster's files, as the user named them
-	Process Process  `json:"process"`           // that runs the lab
-	Ready   bool     `json:"ready"`             // everything is there
-	PinMaps bool     `json:"pinMaps,omitempty"` // below bpfDir
-	Spaces  []Space  `json:"spaces"`
+	Format  int    `json:"format"`
+	Name    string `json:"name"`
+	Version string `json:"version"` // of hooklab
+	Engine  string `json:"engine"`
+	Profile string `json:"profile"`
+	Wire    string `json:"wire"` // of pods: "tap" or "veth"
+	// WireReason is why Wire is veth though nobody asked for it, "" if not so.
+	WireReason string `json:"wireReason,omitempty"`
+	// Rootless says that the lab is in a user namespace: only its process can enter.
+	Rootless bool     `json:"rootless,omitempty"`
+	Sources  []string `json:"sources,omitempty"` // the cluster's files, as the user named them
+	Process  Process  `json:"process"`           // that runs the lab
+	Ready    bool     `json:"ready"`             // everything is there
+	PinMaps  bool     `json:"pinMaps,omitempty"` // below bpfDir
+	Spaces   []Space  `json:"spaces"`
 	// Hosts maps a pod that lives in its node's network to the node.
 	Hosts map[string]string `json:"hosts,omitempty"`
 }

@@ -121,14 +121,30 @@ func prepare(o *Options) (*Lab, error) {
 	if !slices.Contains([]string{"", underlayTAP, underlaySocket}, o.Underlay) {
 		return nil, inputErrorf("underlay %q: there are %s, %s", o.Underlay, underlaySocket, underlayTAP)
 	}
-	if l.state.Wire, err = chooseWire(o.Wire, l.log); err != nil {
+	if err := l.identify(); err != nil {
 		return nil, err
 	}
-	if l.state.Process, err = thisProcess(); err != nil {
+	if l.state.Rootless && l.attachers[l.state.Engine] != nil {
+		return nil, fmt.Errorf("engine %s: %w: needs root; the kernel takes programs from nobody else", l.state.Engine, netns.ErrPermission)
+	}
+	if err := l.chooseWire(o.Wire); err != nil {
 		return nil, err
 	}
 	l.state.Spaces, l.state.Hosts = layout(o.Cluster), hostPods(o.Cluster)
 	return l, nil
+}
+
+// identify says in whose hands the lab is.
+func (l *Lab) identify() (err error) {
+	l.own = userRunDir()
+	if l.state.Process, err = thisProcess(); err != nil {
+		return err
+	}
+	inside, err := takeUserNS()
+	if inside != nil {
+		l.own, l.state.Process.PID, l.state.Rootless = inside.run, inside.pid, true
+	}
+	return err
 }
 
 // checkEngine refuses an engine that there is not, or that cannot run the profile.
@@ -168,36 +184,45 @@ func hostPods(c *cluster.Cluster) map[string]string {
 }
 
 // chooseWire tries in a namespace that disappears at once what a lab cannot do without,
-// and says what connects the pods.
-func chooseWire(want string, log *slog.Logger) (wire string, err error) {
+// and decides what connects the pods.
+func (l *Lab) chooseWire(want string) (err error) {
 	if !slices.Contains([]string{"", wireTAP, wireVeth}, want) {
-		return "", inputErrorf("wire %q: there are %s, %s", want, wireTAP, wireVeth)
+		return inputErrorf("wire %q: there are %s, %s", want, wireTAP, wireVeth)
 	}
 	cannot := func(err error) error { return fmt.Errorf("cannot run a lab here: %w", err) }
 	ns, err := netns.New("")
 	if err != nil {
-		return "", cannot(err)
+		return cannot(err)
 	}
 	defer func() { err = errors.Join(err, ns.Close()) }()
 	port, err := ns.OpenPacket("lo", netns.PacketOptions{Marks: true, VNetHdr: true})
 	if err != nil {
-		return "", cannot(err)
+		return cannot(err)
 	}
 	if err := port.Close(); err != nil {
-		return "", err
+		return err
 	}
-	if want == wireVeth {
-		return wireVeth, nil
+	l.state.Wire = wireVeth
+	switch {
+	case l.attachers[l.state.Engine] != nil && want == wireTAP:
+		return inputErrorf("wire %s: engine %s needs devices of the node: %s", wireTAP, l.state.Engine, wireVeth)
+	case l.attachers[l.state.Engine] != nil && want == "":
+		l.state.WireReason = fmt.Sprintf("engine %s needs devices of the node", l.state.Engine)
+		return nil
+	case want == wireVeth:
+		return nil
 	}
 	tap, err := openPodTAP(ns, netns.Link{Name: podDevice})
 	switch {
 	case err == nil:
-		return wireTAP, tap.Close()
+		l.state.Wire = wireTAP
+		return tap.Close()
 	case want == wireTAP || !errors.Is(err, netns.ErrPermission) && !errors.Is(err, netns.ErrNotSupported):
-		return "", cannot(err)
+		return cannot(err)
 	}
-	log.Warn("no TAP devices here; pods get veth pairs, which are slower", "err", err)
-	return wireVeth, nil
+	l.state.WireReason = "no TAP devices here: " + err.Error()
+	l.log.Warn("no TAP devices here; pods get veth pairs, which are slower", "err", err)
+	return nil
 }
 
 // build makes everything, step by step.

@@ -149,8 +149,8 @@ func (w *worker) open(s *seat) error {
 	return w.openGC(runner, cfg, s.cluster.Settings().ConntrackGCInterval)
 }
 
-// openCarrier opens the way to the other nodes: through a TAP device where the kernel
-// can carry aggregates in a tunnel, else through UDP sockets.
+// openCarrier opens the way to the other nodes: through a TAP device where it is
+// allowed and the kernel can carry aggregates in a tunnel, else through UDP sockets.
 func (w *worker) openCarrier(s *seat, cfg *dataplane.Config) error {
 	mtu := int(s.cluster.Settings().MTU)
 	if s.underlay != underlaySocket {
@@ -159,7 +159,8 @@ func (w *worker) openCarrier(s *seat, cfg *dataplane.Config) error {
 			w.tunnel = c
 			return nil
 		}
-		if !errors.Is(err, netns.ErrNotSupported) || s.underlay == underlayTAP {
+		missing := errors.Is(err, netns.ErrNotSupported) || errors.Is(err, netns.ErrPermission)
+		if !missing || s.underlay == underlayTAP {
 			return err
 		}
 		w.log.Debug("no aggregates in tunnels; using UDP sockets", "node", w.name, "err", err)
