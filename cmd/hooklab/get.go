@@ -90,11 +90,30 @@ object that was asked for by name.`,
 		case formatJSON:
 			return v.WriteJSON(w)
 		case formatWide:
-			return v.WriteTable(w)
+			err = v.WriteTable(w)
+		default:
+			err = r.cut(v).WriteTable(w)
 		}
-		return r.cut(v).WriteTable(w)
+		if err == nil && r.name == "devices" {
+			err = t.sayWire(cmd)
+		}
+		return err
 	}
 	return cmd
+}
+
+// sayWire says on standard error which of the devices a running lab has in the kernel.
+func (t *target) sayWire(cmd *cobra.Command) error {
+	running, err := t.client()
+	if err != nil || running == nil {
+		return err
+	}
+	s, err := running.Status(cmd.Context())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "wire of the pods: %s\n", wireText(s))
+	return nil
 }
 
 // findResource finds a kind by its name, its singular or its short name.

@@ -89,6 +89,10 @@ func writeStatus(w io.Writer, out *output, found []*lab.Status) error {
 func writeStatusTable(w io.Writer, s *lab.Status) error {
 	fmt.Fprintf(w, "Lab:      %s, up for %s, process %d\n", s.Name, time.Since(s.Started).Round(time.Second), s.PID)
 	fmt.Fprintf(w, "Engine:   %s, profile %s, hooklab %s\n", s.Engine, s.Profile, s.Version)
+	fmt.Fprintf(w, "Wire:     %s\n", wireText(s))
+	if s.Rootless {
+		fmt.Fprintln(w, "User:     in a user namespace; 'hooklab exec' enters it")
+	}
 	fmt.Fprintf(w, "From:     %s\n", strings.Join(s.Sources, ", "))
 	fmt.Fprintf(w, "Services: %d\n\n", s.Services)
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
@@ -107,6 +111,18 @@ func writeStatusTable(w io.Writer, s *lab.Status) error {
 		fmt.Fprintf(t, "external/%s\t\t%s\t\t%s\n", e.Name, e.IP, commandText(e.Command))
 	}
 	return t.Flush()
+}
+
+// wireText says what connects the pods, and why.
+func wireText(s *lab.Status) string {
+	text := s.Wire
+	if s.WireWhy != "" {
+		text += ", since " + s.WireWhy
+	}
+	if s.Wire == "tap" {
+		text += "; lxc devices are in 'hooklab get devices' only"
+	}
+	return text
 }
 
 // writePrograms lists the programs of nodes in the kernel, and where their maps are.

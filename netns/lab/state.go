@@ -22,7 +22,7 @@ type State struct {
 	Engine  string `json:"engine"`
 	Profile string `json:"profile"`
 	Wire    string `json:"wire"` // of pods: "tap" or "veth"
-	// WireReason is why Wire is veth though nobody asked for it, "" if not so.
+	// WireReason is why Wire is what it is, "" if somebody has asked for it.
 	WireReason string `json:"wireReason,omitempty"`
 	// Rootless says that the lab is in a user namespace: only its process can enter.
 	Rootless bool     `json:"rootless,omitempty"`

@@ -17,6 +17,9 @@ type Status struct {
 	Version  string       `json:"version"` // of hooklab
 	Engine   string       `json:"engine"`
 	Profile  string       `json:"profile"`
+	Wire     string       `json:"wire"`                 // of pods: "tap" or "veth"; of nodes with engine kernel always "veth"
+	WireWhy  string       `json:"wireReason,omitempty"` // why, if nobody has asked for it
+	Rootless bool         `json:"rootless"`             // in a user namespace
 	PID      int          `json:"pid"`
 	Started  time.Time    `json:"started"`
 	Sources  []string     `json:"sources"` // files of the description, as they were named
@@ -67,6 +70,7 @@ func (l *Lab) status(ctx context.Context) (*Status, error) {
 	i := l.info()
 	s := &Status{
 		Name: i.Name, Version: i.Version, Engine: i.Engine, Profile: i.Profile, PID: i.PID, Started: l.began,
+		Wire: l.state.Wire, WireWhy: l.state.WireReason, Rootless: l.state.Rootless,
 		Services: len(l.cluster.Services()), Process: resources(), Pods: []PodStatus{}, External: []PodStatus{},
 	}
 	l.mu.Lock()

@@ -124,10 +124,10 @@ func prepare(o *Options) (*Lab, error) {
 	if err := l.identify(); err != nil {
 		return nil, err
 	}
-	if l.state.Rootless && l.attachers[l.state.Engine] != nil {
-		return nil, fmt.Errorf("engine %s: %w: needs root; the kernel takes programs from nobody else", l.state.Engine, netns.ErrPermission)
+	if name, engine := l.attachedNode(o.Cluster.Nodes()); name != "" && l.state.Rootless {
+		return nil, fmt.Errorf("node %s: engine %s: %w: needs root; the kernel takes programs from nobody else", name, engine, netns.ErrPermission)
 	}
-	if err := l.chooseWire(o.Wire); err != nil {
+	if err := l.chooseWire(o.Wire, o.Cluster.Nodes()); err != nil {
 		return nil, err
 	}
 	l.state.Spaces, l.state.Hosts = layout(o.Cluster), hostPods(o.Cluster)
@@ -185,7 +185,7 @@ func hostPods(c *cluster.Cluster) map[string]string {
 
 // chooseWire tries in a namespace that disappears at once what a lab cannot do without,
 // and decides what connects the pods.
-func (l *Lab) chooseWire(want string) (err error) {
+func (l *Lab) chooseWire(want string, nodes []cluster.Node) (err error) {
 	if !slices.Contains([]string{"", wireTAP, wireVeth}, want) {
 		return inputErrorf("wire %q: there are %s, %s", want, wireTAP, wireVeth)
 	}
@@ -203,10 +203,12 @@ func (l *Lab) chooseWire(want string) (err error) {
 		return err
 	}
 	l.state.Wire = wireVeth
+	// Programs in the kernel have devices to be on, whatever the other nodes have.
+	attached := !slices.ContainsFunc(nodes, func(n cluster.Node) bool { return l.attachers[l.engineOf(&n)] == nil })
 	switch {
-	case l.attachers[l.state.Engine] != nil && want == wireTAP:
-		return inputErrorf("wire %s: engine %s needs devices of the node: %s", wireTAP, l.state.Engine, wireVeth)
-	case l.attachers[l.state.Engine] != nil && want == "":
+	case attached && want == wireTAP:
+		return inputErrorf("wire %s: engine %s needs devices of the node; it has wire %s", wireTAP, l.state.Engine, wireVeth)
+	case attached && want == "":
 		l.state.WireReason = fmt.Sprintf("engine %s needs devices of the node", l.state.Engine)
 		return nil
 	case want == wireVeth:
@@ -216,6 +218,9 @@ func (l *Lab) chooseWire(want string) (err error) {
 	switch {
 	case err == nil:
 		l.state.Wire = wireTAP
+		if want == "" {
+			l.state.WireReason = "TAP devices are allowed here"
+		}
 		return tap.Close()
 	case want == wireTAP || !errors.Is(err, netns.ErrPermission) && !errors.Is(err, netns.ErrNotSupported):
 		return cannot(err)
