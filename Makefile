@@ -44,6 +44,9 @@ bench-lab: build ## Measure labs beside the kernel and Open vSwitch, write docs/
 	$(GO) build -trimpath -o bin/ ./internal/benchlab
 	bin/benchlab -hooklab bin/hooklab -o docs/BENCHMARKS.md
 
+bench-engines: ## Measure a packet in each engine on each path, in turns; writes docs/ENGINES.md (root)
+	$(GO) run ./internal/benchengines -o docs/ENGINES.md
+
 golden: ## Rewrite the expected outputs; review the difference like code
 	HOOKLAB_UPDATE=1 $(GO) test ./...
 
@@ -61,4 +64,4 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill bench bench-lab golden docs bpf check deps clean
+.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill bench bench-lab bench-engines golden docs bpf check deps clean

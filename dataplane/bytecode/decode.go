@@ -94,6 +94,7 @@ func decode(raw []byte, addr map[int]uint64, line func(int) int) (*decoder, erro
 	if err := d.link(); err != nil {
 		return d, err
 	}
+	d.fuse()
 	// The machine looks one instruction ahead: a pointer behind the last one would be one
 	// behind the allocation, which the garbage collector does not take.
 	d.emit(n, inst{op: opInvalid})
@@ -103,6 +104,20 @@ func decode(raw []byte, addr map[int]uint64, line func(int) int) (*decoder, erro
 func (d *decoder) emit(raw int, in inst) {
 	d.code = append(d.code, in)
 	d.at = append(d.at, int32(raw))
+}
+
+// fuse lets the first of two instructions that compilers put together do both and step over the second, which stays where it
+// is for those that jump to it.
+func (d *decoder) fuse() {
+	for i := range len(d.code) - 1 {
+		a, b := &d.code[i], &d.code[i+1]
+		switch {
+		case a.op == opMov64X && b.op == opAdd64K && a.dst == b.dst: // an address: of the stack, or in a structure
+			a.op, a.imm = opMovAdd64, b.imm
+		case a.op == opLsh64K && b.op == opRsh64K && a.dst == b.dst && a.imm == 32 && b.imm == 32: // a word, before version 3
+			a.op = opMask32
+		}
+	}
 }
 
 // link resolves the jumps. A jump back goes through an instruction of its own behind the

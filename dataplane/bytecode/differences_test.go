@@ -1,6 +1,7 @@
 package bytecode
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf/asm"
@@ -60,8 +61,55 @@ func TestDifferencesOfHelpers(t *testing.T) {
 			}
 			return got
 		}
-		if hash(1) != hash(1) || hash(1) == hash(2) || hash(1) == 0 {
-			t.Errorf("hashes %#x, %#x, %#x: want equal ones for equal flows only", hash(1), hash(1), hash(2))
+		first, again, other := hash(1), hash(1), hash(2)
+		if first != again || first == other || first == 0 {
+			t.Errorf("hashes %#x, %#x, %#x: want equal ones for equal flows only", first, again, other)
 		}
 	})
+}
+
+// TestFused: pairs that are done at once do what they do one by one, also for who jumps between them.
+func TestFused(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		insns asm.Instructions
+		fused op
+		want  uint64
+	}{
+		{"move and add", asm.Instructions{
+			load64(asm.R1, 40), asm.Mov.Reg(asm.R0, asm.R1), asm.Add.Imm(asm.R0, 2),
+		}, opMovAdd64, 42},
+		{"move and add below zero", asm.Instructions{
+			load64(asm.R1, 40), asm.Mov.Reg(asm.R0, asm.R1), asm.Add.Imm(asm.R0, -41),
+		}, opMovAdd64, ^uint64(0)},
+		{"a jump between move and add", asm.Instructions{
+			load64(asm.R0, 1), load64(asm.R1, 40), asm.JEq.Imm(asm.R0, 1, "between"),
+			asm.Mov.Reg(asm.R0, asm.R1), asm.Add.Imm(asm.R0, 2).WithSymbol("between"),
+		}, opMovAdd64, 3},
+		{"the lower half", asm.Instructions{
+			load64(asm.R0, 0x1234_5678_9abc_def0), asm.LSh.Imm(asm.R0, 32), asm.RSh.Imm(asm.R0, 32),
+		}, opMask32, 0x9abc_def0},
+		{"a jump between the shifts", asm.Instructions{
+			load64(asm.R0, 0x1234_5678_9abc_def0), asm.JNE.Imm(asm.R0, 1, "between"),
+			asm.LSh.Imm(asm.R0, 32), asm.RSh.Imm(asm.R0, 32).WithSymbol("between"),
+		}, opMask32, 0x1234_5678},
+		{"other shifts", asm.Instructions{
+			load64(asm.R0, 0x1234_5678_9abc_def0), asm.LSh.Imm(asm.R0, 32), asm.RSh.Imm(asm.R0, 31),
+		}, opLsh64K, 0x1_3579_bde0},
+		{"other registers", asm.Instructions{
+			load64(asm.R0, 1), load64(asm.R1, 40), asm.Mov.Reg(asm.R2, asm.R1), asm.Add.Imm(asm.R0, 2),
+		}, opMov64X, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := result(t, tt.insns); got != tt.want {
+				t.Errorf("r0 is %#x, want %#x", got, tt.want)
+			}
+			code := newWorld(t).program(t, append(tt.insns, asm.Return())).plain.code
+			if !slices.ContainsFunc(code, func(in inst) bool { return in.op == tt.fused }) {
+				t.Errorf("no instruction %d in %v", tt.fused, code)
+			}
+		})
+	}
 }

@@ -700,9 +700,11 @@ func (m *machine) exec() (ret uint64, at *inst) {
 			continue
 		case opMovAdd64:
 			r[in.dst&15] = r[in.src&15] + in.imm
+			ip = (*inst)(unsafe.Add(unsafe.Pointer(ip), instSize))
 			continue
 		case opMask32:
 			r[in.dst&15] = uint64(uint32(r[in.dst&15]))
+			ip = (*inst)(unsafe.Add(unsafe.Pointer(ip), instSize))
 			continue
 		default: // slow does it
 		}

@@ -196,7 +196,7 @@ const (
 
 	opLine // imm: a position in the source; only in instrumented code
 
-	// Two instructions that compilers put together.
+	// Two instructions that compilers put together, see fuse.
 	opMovAdd64 // dst = src + imm
 	opMask32   // dst <<= 32, dst >>= 32
 )

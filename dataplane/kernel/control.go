@@ -28,6 +28,9 @@ type control struct {
 	TunnelKey tunnelKey //
 	_         uint32    //
 	Rand      [randoms]uint32
+	FrameLen  uint32 // see restoreFrame
+	Frame     [maxTimed]byte
+	_         uint32
 
 	drawn         uint64 // of Rand
 	redirectKind  uint32 // redirectPlain, redirectPeer; 0: none
@@ -114,6 +117,8 @@ const (
 	offTunnel        = int16(unsafe.Offsetof(control{}.Tunnel))
 	offTunnelKey     = int16(unsafe.Offsetof(control{}.TunnelKey))
 	offRand          = int16(unsafe.Offsetof(control{}.Rand))
+	offFrameLen      = int16(unsafe.Offsetof(control{}.FrameLen))
+	offFrame         = int16(unsafe.Offsetof(control{}.Frame))
 	offDrawn         = int16(unsafe.Offsetof(control{}.drawn))
 	offRedirectKind  = int16(unsafe.Offsetof(control{}.redirectKind))
 	offRedirectTo    = int16(unsafe.Offsetof(control{}.redirectTo))

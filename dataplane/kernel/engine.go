@@ -36,7 +36,8 @@ type Engine struct {
 	free     []uint32                  // of these, those of programs that are gone
 	replaced Replaced
 
-	run run
+	run    run
+	timing timing
 }
 
 // Options are the limits of an engine.
@@ -44,6 +45,8 @@ type Options struct {
 	// MaxEntries bounds the size of hash maps, because the kernel takes memory and time for what an agent's maps could
 	// hold; 0 is DefaultMaxEntries. Tries and program arrays have the object's size.
 	MaxEntries uint32
+	// RealClock leaves the programs the kernel's clock, to measure them; else they see that of dataplane.Env.
+	RealClock bool
 }
 
 // DefaultMaxEntries is the most entries of a hash map of an engine.
@@ -140,7 +143,7 @@ func (e *Engine) start() error {
 	if err != nil {
 		return fmt.Errorf("make the harness's prog array: %w", err)
 	}
-	if e.harness, err = newHarness(e.control.m.FD(), e.targets.FD()); err != nil {
+	if e.harness, err = newHarness(e.control.m.FD(), e.targets.FD(), nil); err != nil {
 		return err
 	}
 	if e.devices, err = newDevices(); err != nil {
@@ -210,8 +213,8 @@ func (e *Engine) Close() error {
 	if e.devices != nil {
 		add(e.devices.close())
 	}
-	if e.harness != nil {
-		add(e.harness.Close())
+	for _, p := range []*ebpf.Program{e.harness, e.timing.harness, e.timing.nothing} {
+		add(p.Close())
 	}
 	if e.targets != nil {
 		add(e.targets.Close())

@@ -26,11 +26,11 @@ const maxPrograms = 1 << 16
 
 // newHarness loads the program that BPF_PROG_TEST_RUN starts: it gives the packet the metadata that the syscall does not
 // take, enters the program in control.Slot of targets, and notes what the packet looks like afterwards. The program is
-// entered from a function of its own, so that control comes back from the tail call.
-func newHarness(control, targets int) (*ebpf.Program, error) {
+// entered from a function of its own, so that control comes back from the tail call. before is what it does first.
+func newHarness(control, targets int, before asm.Instructions) (*ebpf.Program, error) {
 	spec := &ebpf.ProgramSpec{
 		Name: "hooklab_run", Type: ebpf.SchedCLS, License: "GPL",
-		Instructions: append(harnessMain(control), harnessEnter(control, targets)...),
+		Instructions: append(harnessMain(control, before), harnessEnter(control, targets)...),
 	}
 	p, err := ebpf.NewProgram(spec)
 	if err != nil {
@@ -50,13 +50,14 @@ func function(name string) *btf.Func {
 	}
 }
 
-func harnessMain(control int) asm.Instructions {
+func harnessMain(control int, before asm.Instructions) asm.Instructions {
 	const skb, page = asm.R6, asm.R7
 	first := btf.WithFuncMetadata(asm.Mov.Reg(skb, asm.R1).WithSymbol("hooklab_run"), function("hooklab_run"))
 	in := asm.Instructions{
 		first,
 		asm.LoadMapValue(page, control, 0),
-
+	}
+	in = append(append(in, before...),
 		asm.Mov.Reg(asm.R1, skb),
 		asm.LoadMem(asm.R2, page, offPktType, asm.Word),
 		asm.FnSkbChangeType.Call(),
@@ -92,7 +93,7 @@ func harnessMain(control int) asm.Instructions {
 		asm.StoreMem(skb, skbTCIndex, asm.R1, asm.Word),
 		asm.LoadMem(asm.R1, page, offQueue, asm.Word),
 		asm.StoreMem(skb, skbQueueMapping, asm.R1, asm.Word),
-	}
+	)
 	for i := range int16(5) {
 		in = append(in, asm.LoadMem(asm.R1, page, offCB+4*i, asm.Word), asm.StoreMem(skb, skbCB+4*i, asm.R1, asm.Word))
 	}

@@ -135,7 +135,7 @@ func (e *Engine) loadProgram(in *object.Instance, from *object.Program, fds map[
 	insns := slices.Clone(from.Instructions)
 	if e.control != nil {
 		var err error
-		if insns, err = record(insns, e.control.m.FD(), e.replaced); err != nil {
+		if insns, err = record(insns, e.control.m.FD(), e.opts.RealClock, e.replaced); err != nil {
 			return nil, fmt.Errorf("%s: section %q: %w", in.Object.Name, from.Section, err)
 		}
 	}

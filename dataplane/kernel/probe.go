@@ -71,7 +71,7 @@ func withHarness(f func(*ebpf.Program) error) (err error) {
 		return err
 	}
 	defer targets.Close() //nolint:errcheck // nothing was written
-	p, err := newHarness(c.m.FD(), targets.FD())
+	p, err := newHarness(c.m.FD(), targets.FD(), nil)
 	if err != nil {
 		return err
 	}

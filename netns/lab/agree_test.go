@@ -174,6 +174,7 @@ type canon struct {
 }
 
 func newCanon(tb testing.TB) *canon {
+	tb.Helper()
 	return &canon{tb: tb, isn: map[[4]byte]uint32{}, buf: make([]byte, 1<<16)}
 }
 
