@@ -170,7 +170,7 @@ func (m *machine) trackTuple(f *frame, t tuple) {
 		ok = false
 	}
 	if !ok {
-		if t.proto == header.ProtoICMP && t.icmp != header.ICMPEcho {
+		if t.proto == header.ProtoICMP && t.icmp != header.ICMPEcho || t.proto == header.ProtoTCP && !begins(flags) {
 			return // nothing begins with a reply
 		}
 		r = flowRef{flow: &flow{tuples: [2]tuple{t, t.inverse()}}}
@@ -187,6 +187,18 @@ func (m *machine) trackTuple(f *frame, t tuple) {
 	}
 	r.flow.closing = r.flow.closing || flags&(header.TCPFIN|header.TCPRST) != 0
 	m.flows.refresh(r.flow)
+}
+
+// begins says that a TCP segment may begin a flow: a SYN, or an ACK of a connection that
+// is older than the table (nf_conntrack_tcp_loose). Any other is invalid, and the rules
+// for addresses do not apply to it (tcp_valid_flags and tcp_conntracks, state NONE, of
+// nf_conntrack_proto_tcp.c).
+func begins(flags uint8) bool {
+	switch flags & (header.TCPSYN | header.TCPACK | header.TCPFIN | header.TCPRST) {
+	case header.TCPSYN, header.TCPACK:
+		return true
+	}
+	return false
 }
 
 // confirm enters a new flow once its packet has passed all rules. It is false if

@@ -165,6 +165,38 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// TestInvalid lets segments that begin no connection leave a pod: no rule translates
+// those, so they go out with the pod's own address.
+func TestInvalid(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		flags      uint8
+		translated bool
+	}{
+		{header.TCPSYN, true},
+		{header.TCPACK, true}, // picked up (nf_conntrack_tcp_loose)
+		{header.TCPRST, false},
+		{header.TCPRST | header.TCPACK, false},
+		{header.TCPFIN | header.TCPACK, false},
+		{header.TCPSYN | header.TCPACK, false},
+	} {
+		var state sim.FlowState
+		translated := false
+		w := newWorld(t, real112, func(o *sim.Options) {
+			o.Observer = func(e *sim.Event) {
+				if e.Kind == sim.Tracked && state == 0 {
+					state = e.Flow
+				}
+				translated = translated || e.Kind == sim.Translated && e.NAT.Rule == sim.Masquerade && !e.NAT.Reply
+			}
+		})
+		w.run(w.TCP("pod1-1", "lan", 80, sim.Message{Flags: tt.flags, Timeout: time.Millisecond}))
+		if translated != tt.translated || (state == sim.FlowInvalid) == tt.translated {
+			t.Errorf("flags %#x: %s, translated: %t", tt.flags, state, translated)
+		}
+	}
+}
+
 // TestIdentityMark checks the mark with which the stack gets a pod's packet (SPEC 3.5).
 func TestIdentityMark(t *testing.T) {
 	t.Parallel()
