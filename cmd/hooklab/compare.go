@@ -42,10 +42,12 @@ type compareFlags struct {
 	distinct  int
 	save      string
 	coverage  bool
+	live      bool
+	script    string
 }
 
 // newCompare makes the command compare.
-func newCompare(*app) *cobra.Command {
+func newCompare(a *app) *cobra.Command {
 	f := &compareFlags{}
 	cmd := &cobra.Command{
 		Use:   "compare --engines LEFT,RIGHT",
@@ -67,6 +69,8 @@ Each distinct difference is listed once: what differs, field by field, the C fun
 the datapath that made it, and the smallest scenario that still shows it, which is
 written to a file below --save.
 
+` + liveHelp + `
+
 The exit code is 0 if nothing differs, 1 if something does or an expectation of a
 scenario fails, 2 if an engine cannot run here, 4 for bad input.`,
 		Example: `  # The emulation against what was recorded through the real programs
@@ -79,6 +83,9 @@ scenario fails, 2 if an engine cannot run here, 4 for bad input.`,
   # A million generated packets, as JSON
   hooklab compare --engines emulated,bytecode --packets 1000000 --seed 7 -o json
 
+  # The cluster brought up twice, the same programs run in both
+  sudo hooklab compare --live -f cluster.yaml
+
   # What a difference's file showed, again
   hooklab compare --engines emulated,bytecode --scenario hooklab-differences/1-bytes-lb4_xlate.txtar`,
 		Args: wants(),
@@ -86,6 +93,9 @@ scenario fails, 2 if an engine cannot run here, 4 for bad input.`,
 	f.register(cmd)
 	out := outputFlag(cmd, formatText, formatJSON, formatMarkdown, formatJUnit)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if f.live {
+			return f.runLive(cmd, a, out.format)
+		}
 		r, err := f.run(cmd)
 		if err != nil {
 			return err
@@ -128,6 +138,8 @@ func (f *compareFlags) register(cmd *cobra.Command) {
 	fl.IntVar(&f.shrink, "shrink", defaultShrink, "how many runs making one difference small may take; 0 leaves it as it is")
 	fl.IntVar(&f.distinct, "stop-after", 0, "stop soon after so many distinct differences; 0: never")
 	fl.StringVar(&f.save, "save", defaultSave, "`DIR` for the scenarios that show the differences; empty: none are written")
+	fl.BoolVar(&f.live, "live", false, "bring the cluster up twice and run real programs in both")
+	fl.StringVar(&f.script, "script", "", "with --live: the programs, as a `FILE` with a statement a line (default a list made from the cluster)")
 	fl.BoolVar(&f.coverage, "coverage", false, "add which decisions of the datapath the compared packets reached, which lines of the programs' source, and which not")
 	complete(cmd, "profile", profileNames()...)
 	complete(cmd, "engines", engineNames()...)
@@ -137,6 +149,8 @@ func (f *compareFlags) register(cmd *cobra.Command) {
 func (f *compareFlags) check(cmd *cobra.Command) error {
 	changed := cmd.Flags().Changed
 	switch {
+	case f.script != "":
+		return usageError(cmd, errors.New("--script is for --live; --scenario is a list of packets"))
 	case len(f.engines) != 2:
 		return usageError(cmd, fmt.Errorf("--engines %s: want two, LEFT,RIGHT", strings.Join(f.engines, ",")))
 	case f.packets < 1:
@@ -266,6 +280,11 @@ func (f *compareFlags) sources(cmd *cobra.Command) ([]cluster.Source, error) {
 	if err != nil || f.profile == "" {
 		return sources, err
 	}
+	return f.profiled(c)
+}
+
+// profiled is a cluster with the profile that is asked for.
+func (f *compareFlags) profiled(c *cluster.Cluster) ([]cluster.Source, error) {
 	src, err := profileSource(c, f.profile)
 	if err != nil {
 		return nil, err

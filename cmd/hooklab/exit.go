@@ -15,6 +15,7 @@ import (
 	"github.com/hooklab/hooklab/dataplane/object"
 	"github.com/hooklab/hooklab/netns"
 	"github.com/hooklab/hooklab/netns/lab"
+	"github.com/hooklab/hooklab/netns/live"
 )
 
 // Exit codes, the same for all subcommands.
@@ -71,6 +72,7 @@ func exitCode(err error) int {
 		{object.ErrObject, exitUsage},
 		{bytecode.ErrProgram, exitUsage},
 		{lab.ErrNoLab, exitUsage},
+		{live.ErrInput, exitUsage},
 		{netns.ErrPermission, exitCannot},
 		{netns.ErrNotSupported, exitCannot},
 		{dataplane.ErrNotSupported, exitCannot},

@@ -44,6 +44,21 @@ func (p *progress) show(at compare.Progress) {
 	fmt.Fprintf(p.out, "compare: %d of %d packets, %.0f a second, %s left, %d differ in %d ways %s", at.Packets, at.Total, rate, left, at.Differing, at.Distinct, end)
 }
 
+// step writes what is being done; on a terminal in one line.
+func (p *progress) step(done, total int, what string) {
+	now := time.Now()
+	if !p.terminal && now.Sub(p.begin) < 10*time.Second {
+		return
+	}
+	if p.terminal {
+		fmt.Fprintf(p.out, "compare: %d of %d: %.60s\x1b[K\r", done+1, total, what)
+	} else {
+		fmt.Fprintf(p.out, "compare: %d of %d: %s\n", done+1, total, what)
+		p.begin = now
+	}
+	p.shown = now
+}
+
 // end leaves the line.
 func (p *progress) end() {
 	if p.terminal && !p.shown.IsZero() {

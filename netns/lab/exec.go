@@ -112,3 +112,21 @@ func (r RunDir) Exec(lab string, p *Program) error {
 	})
 	return fmt.Errorf("exec %s in %s: %w", program, ref, errors.Join(err, ns.Close()))
 }
+
+// Start starts a command in a namespace of a lab, which ref names as for Pin, and does not
+// wait for it. The command sees the lab's names as one of Exec does.
+func (r RunDir) Start(lab, ref string, cmd *exec.Cmd) error {
+	h, at, err := r.find(lab, ref)
+	if err != nil {
+		return err
+	}
+	path, err := h.pin(at)
+	if err != nil {
+		return err
+	}
+	ns, err := netns.Open(path)
+	if err != nil {
+		return fmt.Errorf("start %s in %s: %w", cmd.Path, ref, err)
+	}
+	return errors.Join(ns.StartWith(cmd, h.files(at)), ns.Close())
+}
