@@ -40,6 +40,9 @@ iperf: ## Let iperf3 send both ways for IPERF_SECONDS (60) between nodes on all 
 kill: ## Kill labs 30 times at random moments and look what is left (root)
 	HOOKLAB_KILLS=30 $(GO) test ./cmd/hooklab -run TestPrivilegedKilled -v -count=1
 
+soak: ## Keep a lab under mixed load for SOAK (10m), looking for losses and leaks (root, iperf3, tshark)
+	SOAK=$${SOAK:-10m} $(GO) test ./cmd/hooklab -run TestPrivilegedSoak -v -count=1 -timeout 60m
+
 bench-lab: build ## Measure labs beside the kernel and Open vSwitch, write docs/BENCHMARKS.md (root, iperf3, openvswitch-switch; 15 minutes)
 	$(GO) build -trimpath -o bin/ ./internal/benchlab
 	bin/benchlab -hooklab bin/hooklab -o docs/BENCHMARKS.md
@@ -64,4 +67,4 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill bench bench-lab bench-engines golden docs bpf check deps clean
+.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill soak bench bench-lab bench-engines golden docs bpf check deps clean
