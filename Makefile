@@ -67,4 +67,7 @@ deps: ## Install what tests and demo need beside Go (apt-get, root)
 clean: ## Remove what was built
 	rm -rf bin dist
 
-.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill soak bench bench-lab bench-engines golden docs bpf check deps clean
+bench-trace: build ## Measure trace beside version, and simulations of up to 2,000 nodes; writes docs/TRACE-BENCHMARKS.md
+	$(GO) run ./internal/benchtrace
+
+.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill soak bench bench-lab bench-engines bench-trace golden docs bpf check deps clean
