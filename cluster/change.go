@@ -159,13 +159,18 @@ func (c *Cluster) Reload(sources ...Source) (Changes, error) {
 	if err := d.complete().err(); err != nil {
 		return Changes{}, err
 	}
+	if c.adopted != nil {
+		if err := d.adopt(c.adopted); err != nil {
+			return Changes{}, err
+		}
+	}
 	c.publish(&d.state)
 	return difference(old, &d.state), nil
 }
 
 // Clone is another cluster in the same state: to try a change, or to go back to.
 func (c *Cluster) Clone() *Cluster {
-	clone := &Cluster{}
+	clone := &Cluster{adopted: c.adopted}
 	clone.current.Store(c.now())
 	return clone
 }

@@ -139,18 +139,26 @@ func (c *completion) checkNode(n *Node) {
 	h := &n.Health
 	reserve(c, l.endpoints, h.ID, "the health endpoint", object, "health.id")
 	reserve(c, l.ifindexes, h.Ifindex, "lxc_health", object, "health.ifindex")
+	inside := make(map[MAC]string) // of devices that no other node ever sees
 	for _, m := range []struct {
+		book  map[MAC]string
 		mac   MAC
 		field string
 	}{
-		{n.MAC, "mac"},
-		{n.HostMAC, "hostMAC"},
-		{n.NetMAC, "netMAC"},
-		{n.VXLANMAC, "vxlanMAC"},
-		{h.MAC, "health.mac"},
-		{h.NodeMAC, "health.nodeMAC"},
+		{c.macs, n.MAC, "mac"},
+		{inside, n.HostMAC, "hostMAC"},
+		{inside, n.NetMAC, "netMAC"},
+		{inside, n.VXLANMAC, "vxlanMAC"},
+		{c.macs, h.MAC, "health.mac"},
+		{c.macs, h.NodeMAC, "health.nodeMAC"},
 	} {
-		reserve(c, c.macs, m.mac, m.field+" of "+owner, object, m.field)
+		reserve(c, m.book, m.mac, m.field+" of "+owner, object, m.field)
+	}
+	for _, d := range []struct {
+		index        uint32
+		name, device string
+	}{{n.NetIfindex, "netIfindex", "cilium_net"}, {n.HostIfindex, "hostIfindex", "cilium_host"}, {n.VXLANIfindex, "vxlanIfindex", "cilium_vxlan"}} {
+		reserve(c, l.ifindexes, d.index, d.device, object, d.name)
 	}
 	for _, a := range []struct {
 		ip          netip.Addr

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/hooklab/hooklab/dataplane"
 )
 
 // Cluster is a described cluster with everything allocated. It may be used by any
@@ -14,6 +16,7 @@ import (
 type Cluster struct {
 	mu      sync.Mutex // held by changes
 	current atomic.Pointer[state]
+	adopted func(dataplane.Config) dataplane.Config // see Adopt; nil: nothing
 }
 
 // Load makes a cluster of what the sources describe together. Every error satisfies

@@ -18,8 +18,12 @@ func (c *Cluster) NodeConfig(node string) (dataplane.Config, error) {
 		_, err := c.Node(node)
 		return dataplane.Config{}, err
 	}
+	return s.nodeConfig(n), nil
+}
+
+func (s *state) nodeConfig(n *Node) dataplane.Config {
 	cfg := s.settings.Datapath
-	cfg.EncapIfindex, cfg.NetIfindex, cfg.HostIfindex = ifindexVXLAN, ifindexNet, ifindexHost
+	cfg.NetIfindex, cfg.HostIfindex, cfg.EncapIfindex = n.ifindexes()
 	cfg.HostMAC, cfg.NetMAC, cfg.OverlayMAC = n.HostMAC, n.NetMAC, n.VXLANMAC
 	cfg.PodCIDRMask = [4]byte(net.CIDRMask(n.PodCIDR.Bits(), 32))
 	cfg.HostEndpointID = n.HostID
@@ -28,7 +32,12 @@ func (c *Cluster) NodeConfig(node string) (dataplane.Config, error) {
 	if s.apiServers()[n.IP] {
 		cfg.LocalNodeID = code.IdentityKubeAPIServer
 	}
-	return cfg, nil
+	return cfg
+}
+
+// ifindexes are the indexes of cilium_net, cilium_host and cilium_vxlan.
+func (n *Node) ifindexes() (netDevice, host, vxlan uint32) {
+	return cmp.Or(n.NetIfindex, ifindexNet), cmp.Or(n.HostIfindex, ifindexHost), cmp.Or(n.VXLANIfindex, ifindexVXLAN)
 }
 
 // EndpointConfig is the configuration of the programs of one endpoint of a node. The
@@ -65,11 +74,12 @@ func (c *Cluster) Devices(node string) []Device {
 
 func (s *state) devices(n *Node) []Device {
 	node := n.Name
+	netIndex, hostIndex, vxlanIndex := n.ifindexes()
 	list := []Device{
 		{Node: node, Name: "eth0", Ifindex: ifindexEth0, MAC: n.MAC, MTU: s.settings.MTU},
-		{Node: node, Name: "cilium_net", Ifindex: ifindexNet, MAC: n.NetMAC, MTU: s.settings.MTU},
-		{Node: node, Name: "cilium_host", Ifindex: ifindexHost, MAC: n.HostMAC, MTU: s.settings.MTU},
-		{Node: node, Name: "cilium_vxlan", Ifindex: ifindexVXLAN, MAC: n.VXLANMAC, MTU: s.settings.MTU},
+		{Node: node, Name: "cilium_net", Ifindex: netIndex, MAC: n.NetMAC, MTU: s.settings.MTU},
+		{Node: node, Name: "cilium_host", Ifindex: hostIndex, MAC: n.HostMAC, MTU: s.settings.MTU},
+		{Node: node, Name: "cilium_vxlan", Ifindex: vxlanIndex, MAC: n.VXLANMAC, MTU: s.settings.MTU},
 	}
 	for _, e := range s.endpoints(node) {
 		d := Device{

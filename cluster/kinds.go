@@ -55,6 +55,9 @@ type nodeAnnotations struct {
 	HostMAC       MAC    `json:"hooklab.io/host-mac"`
 	NetMAC        MAC    `json:"hooklab.io/net-mac"`
 	VXLANMAC      MAC    `json:"hooklab.io/vxlan-mac"`
+	NetIfindex    uint32 `json:"hooklab.io/net-ifindex" allow:"3..2147483647"`
+	HostIfindex   uint32 `json:"hooklab.io/host-ifindex" allow:"3..2147483647"`
+	VXLANIfindex  uint32 `json:"hooklab.io/vxlan-ifindex" allow:"3..2147483647"`
 	Engine        string `json:"hooklab.io/engine" allow:"emulated|bytecode|kernel"`
 	HealthID      uint16 `json:"hooklab.io/health-id" allow:"1..65534"`
 	HealthMAC     MAC    `json:"hooklab.io/health-mac"`

@@ -108,6 +108,9 @@ func (d *description) annotatedNode(o origin, m *meta, n *Node, ps *problems) {
 	give(d, ps, object, "hostMAC", &n.HostMAC, a.HostMAC, o, at+"host-mac")
 	give(d, ps, object, "netMAC", &n.NetMAC, a.NetMAC, o, at+"net-mac")
 	give(d, ps, object, "vxlanMAC", &n.VXLANMAC, a.VXLANMAC, o, at+"vxlan-mac")
+	give(d, ps, object, "netIfindex", &n.NetIfindex, a.NetIfindex, o, at+"net-ifindex")
+	give(d, ps, object, "hostIfindex", &n.HostIfindex, a.HostIfindex, o, at+"host-ifindex")
+	give(d, ps, object, "vxlanIfindex", &n.VXLANIfindex, a.VXLANIfindex, o, at+"vxlan-ifindex")
 	give(d, ps, object, "engine", &n.Engine, a.Engine, o, at+"engine")
 	h := &n.Health
 	give(d, ps, object, "health.id", &h.ID, a.HealthID, o, at+"health-id")

@@ -119,7 +119,9 @@ func (n *Node) ciliumManifest() Object {
 	h := &n.Health
 	o := manifest("cilium.io/v2", "CiliumNode", "", n.Name, nil, map[string]string{
 		"node-id": number(n.ID), "host-id": number(n.HostID), "mac": macText(n.MAC), "host-mac": macText(n.HostMAC),
-		"net-mac": macText(n.NetMAC), "vxlan-mac": macText(n.VXLANMAC), "engine": n.Engine, "health-id": number(h.ID),
+		"net-mac": macText(n.NetMAC), "vxlan-mac": macText(n.VXLANMAC), "engine": n.Engine,
+		"net-ifindex": number(n.NetIfindex), "host-ifindex": number(n.HostIfindex), "vxlan-ifindex": number(n.VXLANIfindex),
+		"health-id":  number(h.ID),
 		"health-mac": macText(h.MAC), "health-node-mac": macText(h.NodeMAC), "health-ifindex": number(h.Ifindex),
 	})
 	spec := Object{

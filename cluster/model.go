@@ -23,6 +23,9 @@ type Node struct {
 
 	Engine string // of the node in a lab: emulated, bytecode, kernel; "": the lab's
 
+	// Indexes of cilium_net, cilium_host and cilium_vxlan; 0: those of a fresh node.
+	NetIfindex, HostIfindex, VXLANIfindex uint32
+
 	MAC, HostMAC, NetMAC, VXLANMAC MAC // eth0, cilium_host, cilium_net, cilium_vxlan
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hooklab/hooklab/bpf"
+	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/bytecode"
 	"github.com/hooklab/hooklab/dataplane/emu"
@@ -40,6 +41,21 @@ func (o *objects) bundle() (*object.Bundle, error) {
 		return object.NewBundle(bpf.LXC(), bpf.Host(), bpf.Overlay())
 	}
 	return object.Read(o.dir, o.defines)
+}
+
+// adopt lets a cluster have the constants that are compiled into the objects of a directory.
+func (o *objects) adopt(c *cluster.Cluster) error {
+	if o.dir == "" {
+		return nil
+	}
+	b, err := o.bundle()
+	if err != nil {
+		return err
+	}
+	if err := c.Adopt(b.Config); err != nil {
+		return fmt.Errorf("objects of %s: %w", o.dir, err)
+	}
+	return nil
 }
 
 // registerDefine adds the flag --define.

@@ -78,6 +78,9 @@ func newTrace(*app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := f.objects.adopt(c); err != nil {
+			return err
+		}
 		if err := f.checkEnds(c); err != nil {
 			return err
 		}

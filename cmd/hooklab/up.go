@@ -100,6 +100,9 @@ connected by veth pairs. 'hooklab check' tells.`,
 		if err := f.object.check(cmd, engines...); err != nil {
 			return err
 		}
+		if err := f.object.adopt(c); err != nil {
+			return err
+		}
 		if (f.pin || f.object.clsact) && !slices.Contains(engines, engineKernel) {
 			return usageError(cmd, fmt.Errorf("--pin and --clsact are for nodes with engine %s, and there is none", engineKernel))
 		}

@@ -42,7 +42,7 @@ func buildHost(ns *netns.NS, c *cluster.Cluster, n *cluster.Node, cfg *dataplane
 		drop = nil // programs take it before it gets there
 	}
 	steps := []func() error{
-		func() error { return addHostPair(ns, n, cfg, int(s.MTU)) },
+		func() error { return addHostPair(ns, cfg, int(s.MTU)) },
 		func() error { return ns.AddAddr(hostDevice, single(n.Router)) },
 	}
 	for _, r := range hostRoutes(c, n) {
@@ -65,11 +65,11 @@ func buildHost(ns *netns.NS, c *cluster.Cluster, n *cluster.Node, cfg *dataplane
 }
 
 // addHostPair makes cilium_host and cilium_net.
-func addHostPair(ns *netns.NS, n *cluster.Node, cfg *dataplane.Config, mtu int) error {
+func addHostPair(ns *netns.NS, cfg *dataplane.Config, mtu int) error {
 	err := ns.AddVeth(
-		netns.Link{Name: hostDevice, Index: int(cfg.HostIfindex), MAC: netns.MAC(n.HostMAC), MTU: mtu, NoARP: true, Up: true},
+		netns.Link{Name: hostDevice, Index: int(cfg.HostIfindex), MAC: netns.MAC(cfg.HostMAC), MTU: mtu, NoARP: true, Up: true},
 		nil,
-		netns.Link{Name: netDevice, Index: int(cfg.NetIfindex), MAC: netns.MAC(n.NetMAC), MTU: mtu, NoARP: true, Up: true})
+		netns.Link{Name: netDevice, Index: int(cfg.NetIfindex), MAC: netns.MAC(cfg.NetMAC), MTU: mtu, NoARP: true, Up: true})
 	if err != nil {
 		return err
 	}
