@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -46,7 +45,7 @@ validate, and compare with the engines emulated and bytecode run everywhere.`,
 			if c.OK {
 				ok = "yes"
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", c.Feature, ok, cmp.Or(strings.Join(c.For, ", "), "-"), c.Reason)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", c.Feature, ok, strings.Join(c.For, ", "), c.Reason)
 		}
 		return t.Flush()
 	}
@@ -58,19 +57,21 @@ func check() []checked {
 	const (
 		up         = "up"
 		tap        = "up --wire tap"
+		attached   = "up --engine kernel"
 		kernelSide = "compare --engines …,kernel"
 	)
 	needs := map[string][]string{
-		"user namespaces": {"up (not root)"}, "veth pairs": {up}, "AF_PACKET": {"up --wire veth"}, "TAP": {tap}, "vnet_hdr": {tap},
-		"tunnel offloads": {"up (fast VXLAN)"}, "nftables": {up}, "vxlan external": {}, "clsact": {}, "tcx": {}, "bpffs": {},
-		"redirect_peer": {"profiles article, host-routing in " + kernelSide}, "redirect_neigh": {},
+		"user namespaces": {"up (not root)"}, "veth pairs": {up}, "AF_PACKET": {up}, "TAP": {tap}, "vnet_hdr": {tap},
+		"tunnel offloads": {"up --underlay tap"}, "nftables": {up},
+		"vxlan external": {attached}, "clsact": {attached + " --clsact", attached + " (before Linux 6.6)"}, "tcx": {attached},
+		"bpffs": {attached + " --pin"}, "bpf syscall": {attached, kernelSide}, "memlock": {attached, kernelSide},
+		"BTF": {kernelSide}, "SCHED_CLS": {attached, kernelSide}, "BPF_PROG_TEST_RUN": {kernelSide},
+		"redirect_peer":  {attached + " and " + kernelSide + " with profile article or host-routing"},
+		"redirect_neigh": {"none: the datapath here does not call it"},
 	}
 	var found []checked
 	for _, f := range append(netns.Probe(), kernel.Probe()...) {
 		c := checked{Feature: f.Name, OK: f.Err == nil, For: needs[f.Name]}
-		if c.For == nil {
-			c.For = []string{kernelSide}
-		}
 		if f.Err != nil {
 			c.Reason = strings.Join(strings.Fields(f.Err.Error()), " ")
 		}

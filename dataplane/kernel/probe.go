@@ -26,7 +26,7 @@ func Probe() []netns.Feature {
 		{Name: "redirect_neigh", Err: reason(features.HaveProgramHelper(ebpf.SchedCLS, asm.FnRedirectNeigh))},
 		{Name: "BPF_PROG_TEST_RUN", Err: reason(probeTestRun())},
 		{Name: "tcx", Err: reason(probeTCX())},
-		{Name: "bpffs", Err: probeFS("/sys/fs/bpf")},
+		{Name: "bpffs", Err: reason(probeBPFFS())},
 	}
 }
 
@@ -108,19 +108,19 @@ func probeTCX() error {
 	})
 }
 
-const bpfFSMagic = 0xcafe4a11
-
-// probeFS looks for a BPF filesystem in which we may write.
-func probeFS(dir string) error {
-	var s unix.Statfs_t
-	if err := unix.Statfs(dir, &s); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
+// probeBPFFS makes a BPF file system that is mounted nowhere.
+func probeBPFFS() error {
+	fs, err := unix.Fsopen("bpf", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("open a BPF file system: %w", err)
 	}
-	if uint32(s.Type) != bpfFSMagic {
-		return fmt.Errorf("%s is no BPF filesystem: mount -t bpf bpf %s", dir, dir)
+	defer unix.Close(fs) //nolint:errcheck // nothing was written
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return fmt.Errorf("make a BPF file system: %w", err)
 	}
-	if err := unix.Access(dir, unix.W_OK); err != nil {
-		return fmt.Errorf("%w: %s: %w", netns.ErrPermission, dir, err)
+	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return fmt.Errorf("mount a BPF file system: %w", err)
 	}
-	return nil
+	return unix.Close(mount)
 }

@@ -214,7 +214,7 @@ func TestAgentObjectsRefused(t *testing.T) {
 		{"unknown data variable", map[string]string{"bpf_lxc.o": lxc("volatile u16 LXC_ID = 0xffff;", "volatile u16 LXC_ID = 0xffff; volatile u32 LXC_MARK = 7;\n#define LXC_IPV4 LXC_MARK\n")}, nil, `refers to "LXC_MARK" in .data: no constant of that name`},
 		{"one endpoint only", map[string]string{"bpf_lxc.o": lxc("FETCH(LXC_ID)", "7")}, nil, "no symbol LXC_ID"},
 		{"no licence", map[string]string{"bpf_lxc.o": lxc(`SEC("license")`, `SEC("licence")`)}, nil, `no section "license"`},
-		{"kernel function", map[string]string{"bpf_lxc.o": lxc("return FETCH(SECLABEL);", "extern int f(void) SEC(\".ksyms\"); return f();")}, nil, ""},
+		{"kernel function", map[string]string{"bpf_lxc.o": lxc("return FETCH(SECLABEL);", "extern int f(void) SEC(\".ksyms\"); return f();")}, nil, `section "2/0x7": calls the kernel function "f"`},
 		{"no headers", map[string]string{"node_config.h": "-", "netdev_config.h": "-", "ep_config.h": "-"}, nil, "ENCAP_IFINDEX, HOST_EP_ID"},
 		{"constant missing", map[string]string{"node_config.h": strings.Replace(nodeHeader, "#define ENCAP_IFINDEX 3\n", "", 1)}, nil, "CILIUM_VXLAN_MAC, ENCAP_IFINDEX; --define NAME=VALUE"},
 		{"constant no number", map[string]string{"node_config.h": strings.Replace(nodeHeader, "IFINDEX 3", "IFINDEX three", 1)}, nil, "node_config.h:5: object refused: ENCAP_IFINDEX three: want a number of 32 bits"},
