@@ -59,7 +59,7 @@ func goReasons() []reason {
 		{"lb4RevNATInner", "DropCsumL3", faultedOnly},
 		{"lb4RevNATInner", "DropCsumL4", "needs a reply that ends between ports and checksum, of a service with the backend's own port"},
 		{"l4ModifyPort", "DropWriteError", faultedOnly},
-		{"csumL4", "0xffff", "needs a UDP checksum that comes out as 0: one in 65,535 of those that are rewritten. Test: TestMangledZero"},
+		{"csumL4", "0xffff", "needs a UDP checksum that comes out as 0: one in 65,535 of those that are rewritten. Scenario: dataplane/compare/testdata/udp-checksum-zero.txtar"},
 		{"validateEthertype", "", "frames of less than 14 bytes reach no hook, and BPF_PROG_TEST_RUN takes none"},
 		{"ctxRedirectToProxyHairpinIPv4", "", "conntrack has read the header: only a TTL that has run out stops the packet here"},
 	}
@@ -70,6 +70,6 @@ func cReasons() []reason {
 	return []reason{
 		{"tail_ipv4_to_endpoint", "DROP_INVALID", readBefore},
 		{"ctx_head", "return data + len", "needs a frame whose head is not linear: those of BPF_PROG_TEST_RUN and of the virtual machine are"},
-		{"ct_lookup4", "if (ret < 0)", "the compiler has moved the condition into the function before, where its outcomes are known"},
+		{"ct_lookup4", "if (ret < 0)", "the instructions of this condition that are left are those of a copy of the code in which the outcome is known before"},
 	}
 }
