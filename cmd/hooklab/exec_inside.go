@@ -26,7 +26,10 @@ func startIn(ctx context.Context, c *lab.Client, p *lab.Program) (code int, err 
 	if !isTerminal(os.Stdin) || !isTerminal(os.Stdout) {
 		return c.Start(ctx, p, streams, signals)
 	}
-	t, err := openPTY(os.Stdin)
+	t, err := openPTY()
+	if err == nil {
+		err = t.resize(os.Stdin)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("terminal for the program: %w", err)
 	}
@@ -56,8 +59,8 @@ type pty struct {
 	done    chan struct{} // closed when all that the program has written is out
 }
 
-// openPTY makes a pair with the size of a terminal.
-func openPTY(like *os.File) (*pty, error) {
+// openPTY makes a pair.
+func openPTY() (*pty, error) {
 	// Without blocking, so that a read ends with the file.
 	user, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -73,9 +76,6 @@ func openPTY(like *os.File) (*pty, error) {
 	}
 	if p.program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
 		return nil, errors.Join(err, p.user.Close())
-	}
-	if err := p.resize(like); err != nil {
-		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
 }

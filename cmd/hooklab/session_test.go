@@ -169,3 +169,6 @@ func (s *syncBuffer) read() (string, <-chan struct{}) {
 	defer s.mu.Unlock()
 	return s.buf.String(), s.more
 }
+
+// matches says whether a regular expression is in a text.
+func matches(want, text string) bool { return regexp.MustCompile(want).MatchString(text) }

@@ -221,16 +221,16 @@ func userRunDir() RunDir {
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
 		return RunDir(filepath.Join(dir, "hooklab"))
 	}
-	return RunDir(fmt.Sprintf("%s-%d", sharedRunDir, os.Geteuid()))
+	return sharedRunDir()
 }
 
-// sharedRunDir begins the names of run directories where everybody may make them.
-const sharedRunDir = "/tmp/hooklab"
+// sharedRunDir is the user's run directory in a place where everybody may make it.
+func sharedRunDir() RunDir { return RunDir(fmt.Sprintf("/tmp/hooklab-%d", os.Geteuid())) }
 
 // trusted refuses a run directory that somebody else has made under a name that everybody
 // can choose.
 func (r RunDir) trusted() error {
-	if !strings.HasPrefix(string(r), sharedRunDir+"-") {
+	if r != sharedRunDir() {
 		return nil
 	}
 	var st unix.Stat_t

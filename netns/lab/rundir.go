@@ -245,7 +245,7 @@ func (h home) lock(create bool) (*os.File, error) {
 // makeDir makes the lab's directory, which is nobody else's business.
 func (h home) makeDir() error {
 	mode := fs.FileMode(0o755)
-	if strings.HasPrefix(string(h), sharedRunDir+"-") {
+	if sharedRunDir().holds(h) {
 		mode = 0o700
 	}
 	if err := os.MkdirAll(filepath.Dir(string(h)), mode); err != nil {
