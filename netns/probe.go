@@ -84,13 +84,10 @@ func (n *NS) addClsact(dev string) error {
 
 // probeUserNS starts a child in a new user namespace that finds nothing to execute.
 func probeUserNS() error {
-	id := func(own int) []syscall.SysProcIDMap {
-		return []syscall.SysProcIDMap{{ContainerID: 0, HostID: own, Size: 1}}
-	}
 	const nothing = "/proc/self/hooklab-nothing"
-	p, err := os.StartProcess(nothing, []string{nothing}, &os.ProcAttr{Sys: &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET, UidMappings: id(os.Getuid()), GidMappings: id(os.Getgid()),
-	}})
+	attr := &syscall.SysProcAttr{}
+	UserNS(attr)
+	p, err := os.StartProcess(nothing, []string{nothing}, &os.ProcAttr{Sys: attr})
 	switch {
 	case err == nil:
 		_, err = p.Wait()
@@ -98,5 +95,5 @@ func probeUserNS() error {
 	case errors.Is(err, unix.ENOENT):
 		return nil
 	}
-	return fmt.Errorf("new user namespace: %w (see /proc/sys/user/max_user_namespaces and kernel.unprivileged_userns_clone)", errors.Unwrap(err))
+	return ExplainUserNS(err)
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/hooklab/hooklab/dataplane/kernel"
 	"github.com/hooklab/hooklab/netns"
+	"github.com/hooklab/hooklab/netns/lab"
 )
 
 // checked is one line of `hooklab check`.
@@ -26,7 +29,8 @@ func newCheck(*app) *cobra.Command {
 		Short: "Show what this machine and this user can do",
 		Long: `Show what this kernel lets this user do, the reason for what it does not, and which
 commands of hooklab need it. Each feature is tried, in a network namespace that goes away;
-nothing is left behind. What needs none of this is not listed: trace, map, get, graph,
+nothing is left behind. For a user who is not root it is tried in a user namespace, as that
+is where this user's labs are, if there are any. What needs none of this is not listed: trace, map, get, graph,
 validate, and compare with the engines emulated and bytecode run everywhere.`,
 		Example:           "  hooklab check\n  hooklab check -o json",
 		Args:              wants(),
@@ -34,6 +38,13 @@ validate, and compare with the engines emulated and bytecode run everywhere.`,
 	}
 	out := outputFlag(cmd, formatTable, formatYAML, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if lab.Rootless() {
+			// What a lab of this user could do, it could do in a user namespace.
+			err := lab.InUserNS(cmd.Context(), os.Args[1:], nil, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if !errors.Is(err, netns.ErrPermission) {
+				return said(err)
+			}
+		}
 		w, found := cmd.OutOrStdout(), check()
 		if done, err := out.encode(w, found); done {
 			return err

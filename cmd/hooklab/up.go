@@ -30,6 +30,7 @@ type upFlags struct {
 	pin    bool
 	detach bool
 	dryRun bool
+	links  bool
 }
 
 // newUp makes the command up.
@@ -51,6 +52,10 @@ too. The differences are printed, one to a line; --dry-run only prints them.
 A lab keeps its namespaces, its control socket and the output of the pods' commands in
 a directory below /run/hooklab, or below $HOOKLAB_RUN_DIR. For users other than root it is
 $XDG_RUNTIME_DIR/hooklab, else /tmp/hooklab-UID.
+
+With --netns-links 'ip netns' sees the namespaces too: 'ip netns exec LAB-POD', 'ip -n LAB-NODE
+route', and LAB-NAMESPACE-POD, LAB-health-NODE, LAB-underlay. They go with the lab. A name that
+somebody else has is an error.
 
 A pod's eth0 is a TAP device with --wire tap; what 'get devices' calls lxc... then exists in
 the datapath alone. With --wire veth it is a real device of the node's namespace, so that
@@ -116,6 +121,9 @@ connected by veth pairs. 'hooklab check' tells.`,
 			fmt.Fprintf(cmd.OutOrStdout(), "lab %s is not up; it would have %s\n", f.name, contents(c))
 			return nil
 		}
+		if f.links && lab.Rootless() {
+			return lab.NoLinks()
+		}
 		if f.detach && !lab.Detached() {
 			return a.upDetached(ctx, cmd, c, &f, &input)
 		}
@@ -158,6 +166,9 @@ func (f *upFlags) change(ctx context.Context, cmd *cobra.Command, sources []clus
 	if info.Engine != f.engine && cmd.Flags().Changed("engine") {
 		return true, usagef("lab %s runs engine %s, which cannot change; 'hooklab down' first", f.name, info.Engine)
 	}
+	if f.links != info.NetnsLinks && cmd.Flags().Changed("netns-links") {
+		return true, usagef("lab %s was brought up with --netns-links=%t, which cannot change; 'hooklab down' first", f.name, info.NetnsLinks)
+	}
 	lines, err := running.Change(ctx, sources, sourceNames(f.files), f.dryRun)
 	if err != nil {
 		return true, err
@@ -186,6 +197,7 @@ func (f *upFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.pin, "pin", false, "with engine kernel, pin the maps in a BPF file system in the lab's directory, for bpftool; 'hooklab status -o json' says where")
 	cmd.Flags().StringVar(&f.wire, "wire", "", "`WIRE` to each pod: tap (fast), veth (with an lxc device on the node to look at) (default tap if allowed)")
 	cmd.Flags().StringVar(&f.under, "underlay", "", "`KIND` of the way between nodes: tap, socket (default tap if the kernel can)")
+	cmd.Flags().BoolVar(&f.links, "netns-links", false, "show the namespaces to 'ip netns' as LAB-NODE and LAB-POD (root)")
 	cmd.Flags().BoolVarP(&f.detach, "detach", "d", false, "go to the background when the lab is up")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would be made or changed, and do nothing")
 	complete(cmd, "name")
@@ -200,7 +212,7 @@ func (a *app) up(ctx context.Context, cmd *cobra.Command, c *cluster.Cluster, f 
 	detached := lab.Detached()
 	l, err := lab.Up(ctx, lab.Options{
 		Cluster: c, Sources: sourceNames(f.files), Name: f.name,
-		Engine: f.engine, Engines: f.object.runners(), Attachers: f.object.attachers(), Wire: f.wire, Underlay: f.under, PinMaps: f.pin, Version: buildVersion().Version, Log: a.log,
+		Engine: f.engine, Engines: f.object.runners(), Attachers: f.object.attachers(), Wire: f.wire, Underlay: f.under, PinMaps: f.pin, NetnsLinks: f.links, Version: buildVersion().Version, Log: a.log,
 	})
 	switch {
 	case errors.Is(err, lab.ErrRunning):

@@ -192,6 +192,9 @@ func (x *changer) undo() error {
 // makeSpace makes a namespace that is on disk before.
 func (x *changer) makeSpace(s Space) (*netns.NS, error) {
 	l := x.lab
+	if l.state.NetnsLinks {
+		l.state.nameLink(&s)
+	}
 	l.state.Spaces = append(l.state.Spaces, s)
 	if err := l.home.save(&l.state); err != nil {
 		return nil, err
@@ -322,7 +325,7 @@ func (x *changer) removePod(p *cluster.Pod) error {
 // not an error.
 func (x *changer) removeSpace(s Space) error {
 	l := x.lab
-	at := slices.Index(l.state.Spaces, s)
+	at := slices.IndexFunc(l.state.Spaces, func(o Space) bool { return o.Pin == s.Pin })
 	if at < 0 {
 		return nil
 	}
@@ -331,7 +334,7 @@ func (x *changer) removeSpace(s Space) error {
 		errs = append(errs, ns.Close())
 		delete(l.spaces, s.Pin)
 	}
-	errs = append(errs, netns.Unpin(l.home.path(s.Pin)))
+	errs = append(errs, l.home.removeSpace(&l.state.Spaces[at]))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("remove %s: %w", s.Ref(), err)
 	}

@@ -36,11 +36,7 @@ func (h home) makeDirs(s *State) error {
 func (h home) dismantle(s *State) error {
 	err := h.endProcesses(s.Spaces)
 	for i := range s.Spaces {
-		path, pathErr := h.pin(&s.Spaces[i])
-		if pathErr == nil {
-			pathErr = netns.Unpin(path)
-		}
-		err = errors.Join(err, pathErr)
+		err = errors.Join(err, h.removeSpace(&s.Spaces[i]))
 	}
 	err = errors.Join(err, netns.UnmountBPF(h.path(bpfDir)))
 	if err == nil {
@@ -50,6 +46,18 @@ func (h home) dismantle(s *State) error {
 		return fmt.Errorf("clean %s: %w", h, err)
 	}
 	return nil
+}
+
+// removeSpace removes a namespace, from the eyes of others first.
+func (h home) removeSpace(s *Space) error {
+	path, err := h.pin(s)
+	if err != nil {
+		return err
+	}
+	if err := h.removeLink(s); err != nil {
+		return err
+	}
+	return netns.Unpin(path)
 }
 
 // clean removes everything of a lab. It keeps the state if something is left, so

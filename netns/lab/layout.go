@@ -29,6 +29,7 @@ type Space struct {
 	Namespace string `json:"namespace,omitempty"` // of a pod
 	Name      string `json:"name"`                // of the node for KindHealth
 	Pin       string `json:"pin"`                 // path, relative to the lab's directory
+	Link      string `json:"link,omitempty"`      // name in linkDir
 }
 
 // wireName is the name of the one namespace of KindWire.

@@ -31,12 +31,14 @@ type server struct {
 
 // Info is what a lab tells about itself.
 type Info struct {
-	Name    string   `json:"name"`
-	Version string   `json:"version"`
-	Engine  string   `json:"engine"`
-	Profile string   `json:"profile"`
-	PID     int      `json:"pid"`
-	Nodes   []string `json:"nodes"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Engine  string `json:"engine"`
+	Profile string `json:"profile"`
+	PID     int    `json:"pid"`
+	// NetnsLinks says that the namespaces are shown to ip netns.
+	NetnsLinks bool     `json:"netnsLinks"`
+	Nodes      []string `json:"nodes"`
 }
 
 // NodeStats counts what a node has done so far.
@@ -210,7 +212,7 @@ func (l *Lab) reply(w http.ResponseWriter, v any, err error) {
 
 func (l *Lab) info() Info {
 	s := &l.state
-	i := Info{Name: s.Name, Version: s.Version, Engine: s.Engine, Profile: s.Profile, PID: s.Process.PID}
+	i := Info{Name: s.Name, Version: s.Version, Engine: s.Engine, Profile: s.Profile, PID: s.Process.PID, NetnsLinks: s.NetnsLinks}
 	for _, w := range l.nodes() {
 		i.Nodes = append(i.Nodes, w.name)
 	}

@@ -30,7 +30,9 @@ type State struct {
 	Process  Process  `json:"process"`           // that runs the lab
 	Ready    bool     `json:"ready"`             // everything is there
 	PinMaps  bool     `json:"pinMaps,omitempty"` // below bpfDir
-	Spaces   []Space  `json:"spaces"`
+	// NetnsLinks says that `ip netns` sees the spaces.
+	NetnsLinks bool    `json:"netnsLinks,omitempty"`
+	Spaces     []Space `json:"spaces"`
 	// Hosts maps a pod that lives in its node's network to the node.
 	Hosts map[string]string `json:"hosts,omitempty"`
 }

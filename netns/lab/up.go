@@ -42,8 +42,11 @@ type Options struct {
 	Wire string
 	// PinMaps pins the maps of nodes in the kernel, see Dirs. It is for such nodes only.
 	PinMaps bool
-	Version string       // of hooklab, for State
-	Log     *slog.Logger // nil logs nothing
+	// NetnsLinks shows the namespaces to `ip netns`, as LAB-NODE and LAB-POD. It needs
+	// root.
+	NetnsLinks bool
+	Version    string       // of hooklab, for State
+	Log        *slog.Logger // nil logs nothing
 
 	// step is called after each step of Up, with its number from 0 on. Tests use it.
 	step func(i int, what string)
@@ -84,7 +87,7 @@ func prepare(o *Options) (*Lab, error) {
 		spaces: make(map[string]*netns.NS), commands: make(map[string]*command), done: make(chan struct{}),
 		state: State{
 			Format: stateFormat, Name: o.Name, Version: o.Version, Engine: o.Engine,
-			Profile: string(s.Profile), Sources: o.Sources, PinMaps: o.PinMaps,
+			Profile: string(s.Profile), Sources: o.Sources, PinMaps: o.PinMaps, NetnsLinks: o.NetnsLinks,
 		},
 	}
 	if l.log == nil {
@@ -131,6 +134,13 @@ func prepare(o *Options) (*Lab, error) {
 		return nil, err
 	}
 	l.state.Spaces, l.state.Hosts = layout(o.Cluster), hostPods(o.Cluster)
+	if !o.NetnsLinks {
+		return l, nil
+	}
+	if l.state.Rootless {
+		return nil, NoLinks()
+	}
+	l.state.nameLinks()
 	return l, nil
 }
 
@@ -247,6 +257,9 @@ func (l *Lab) build(ctx context.Context) error {
 	if err := do("remove leftovers", l.removeLeftovers); err != nil {
 		return err
 	}
+	if err := do("look for names that are taken", l.checkLinks); err != nil {
+		return err
+	}
 	if err := do("write state", func() error { return l.home.save(&l.state) }); err != nil {
 		return err
 	}
@@ -323,7 +336,7 @@ func (l *Lab) makeSpace(s *Space) error {
 		return err
 	}
 	l.spaces[s.Pin] = ns
-	return nil
+	return l.addLink(s)
 }
 
 // space is the open namespace of that name, which is not a pod.
