@@ -28,6 +28,10 @@ func newExec(a *app) *cobra.Command {
 /etc/hosts, which knows the lab's pods and services, are the pod's: other files, users
 and processes are those of this machine.
 
+A lab of an ordinary user is in a user namespace. There the lab's process starts the command,
+with the streams, directory and environment of this one; signals and the size of the terminal
+are passed on. The command sees the lab's processes only.
+
 The exit code is the command's, 127 if there is no such command and 126 if it cannot be
 executed.`,
 		Example: `  # The routes of a pod
