@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -185,6 +186,19 @@ func (l *Lab) exec(conn *net.UnixConn, p *Program, at *Space) execReply {
 				return
 			}
 			send(syscall.Signal(b[0]))
+		}
+	}()
+	go func() {
+		select {
+		case <-ended:
+			return
+		case <-l.done:
+		}
+		// The lab ends what is in its namespaces. It shall not wait for what has left them.
+		select {
+		case <-ended:
+		case <-time.After(2 * termPatience):
+			send(unix.SIGKILL)
 		}
 	}()
 	_ = cmd.Wait() // the state says all
