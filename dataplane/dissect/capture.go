@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/google/gopacket/pcapgo"
 )
 
 // Link types of captures (the registry at tcpdump.org/linktypes.html).
@@ -64,6 +62,7 @@ const (
 
 const (
 	pcapHeaderSize  = 24
+	pcapRecordSize  = 16
 	pcapMagicMicros = 0xa1b2c3d4
 	pcapMagicNanos  = 0xa1b23c4d
 )
@@ -156,31 +155,47 @@ func ReadAll(r io.Reader) ([]Interface, []Record, error) {
 	}
 }
 
-// beginPcap reads the header of a pcap file. The link type, the lower half of the
-// last word, is read here since gopacket keeps eight bits of it only.
+// beginPcap reads the header of a pcap file.
 func (r *Reader) beginPcap(br *bufio.Reader, order binary.ByteOrder) error {
-	h, err := br.Peek(pcapHeaderSize)
-	if err != nil {
+	var h [pcapHeaderSize]byte
+	if _, err := io.ReadFull(br, h[:]); err != nil {
 		return fmt.Errorf("read pcap header: %w", unexpected(err))
 	}
+	if major, minor := order.Uint16(h[4:]), order.Uint16(h[6:]); major != 2 || minor != 4 {
+		return fmt.Errorf("%w: pcap header: version %d.%d, want 2.4", ErrFormat, major, minor)
+	}
 	r.interfaces = []Interface{{LinkType: uint16(order.Uint32(h[20:])), SnapLen: order.Uint32(h[16:])}}
-	p, err := pcapgo.NewReader(br)
-	if err != nil {
-		return fmt.Errorf("%w: pcap header: %w", ErrFormat, err)
+	unit := time.Microsecond
+	if order.Uint32(h[:]) == pcapMagicNanos {
+		unit = time.Nanosecond
 	}
-	p.SetSnaplen(maxPacket) // some writers exceed what they state, or state 0
-	r.next = func() (Record, error) {
-		data, ci, err := p.ReadPacketData()
-		switch {
-		case errors.Is(err, io.EOF) && ci.CaptureLength == 0, err == nil:
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			err = fmt.Errorf("packet header or its %d bytes: %w", ci.CaptureLength, io.ErrUnexpectedEOF)
-		default:
-			err = fmt.Errorf("%w: %w", ErrFormat, err)
-		}
-		return Record{Time: ci.Timestamp, Data: data, OrigLen: ci.Length}, err
-	}
+	r.next = func() (Record, error) { return readPcap(br, order, unit) }
 	return nil
+}
+
+// readPcap reads a packet of a pcap file. The snap length that the file states counts
+// for nothing: some writers exceed it, or state 0.
+func readPcap(br *bufio.Reader, order binary.ByteOrder, unit time.Duration) (Record, error) {
+	var h [pcapRecordSize]byte
+	switch n, err := io.ReadFull(br, h[:]); {
+	case n == 0 && errors.Is(err, io.EOF):
+		return Record{}, io.EOF
+	case err != nil:
+		return Record{}, fmt.Errorf("packet header: %w", unexpected(err))
+	}
+	captured, length := order.Uint32(h[8:]), order.Uint32(h[12:])
+	switch {
+	case captured > maxPacket:
+		return Record{}, fmt.Errorf("%w: a packet of %d bytes, at most %d", ErrFormat, captured, maxPacket)
+	case captured > length:
+		return Record{}, fmt.Errorf("%w: %d bytes captured of a packet of %d", ErrFormat, captured, length)
+	}
+	data := make([]byte, captured)
+	if _, err := io.ReadFull(br, data); err != nil {
+		return Record{}, fmt.Errorf("packet of %d bytes: %w", captured, unexpected(err))
+	}
+	at := time.Unix(int64(order.Uint32(h[:])), int64(order.Uint32(h[4:]))*int64(unit)).UTC()
+	return Record{Time: at, Data: data, OrigLen: int(length)}, nil
 }
 
 // unexpected makes an end of input an error.

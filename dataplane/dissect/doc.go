@@ -11,5 +11,5 @@
 // packet). EthernetFrame makes frames of what tcpdump -i any captures.
 //
 // All of it allocates and is meant for output, not for the path of a packet.
-// gopacket is used here and in tests only.
+// gopacket, whose tables take 30 ms of a program's start, is used in tests only.
 package dissect

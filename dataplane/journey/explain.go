@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/node"
 	"github.com/hooklab/hooklab/dataplane/trace"
@@ -22,6 +23,7 @@ func (b *runBuilder) explain(e *node.Event) {
 	x := &explanation{Drop: Drop{
 		Code: b.run.Drop, Reason: code.Reason(b.run.Drop), Program: b.run.Program, Direction: b.dropDir.String(),
 	}}
+	x.Source = dropSource(e)
 	b.run.explained = x
 	switch code.Ret(-int32(b.run.Drop)) {
 	case code.DropPolicy, code.DropPolicyDeny:
@@ -37,6 +39,19 @@ func (b *runBuilder) explain(e *node.Event) {
 	default:
 		x.because = b.plainly(x)
 	}
+}
+
+// dropSource is where in its C source a BPF object reported the drop: the scratch space of
+// the packet still has it (SPEC 12.2). The emulation has no such lines.
+func dropSource(e *node.Event) string {
+	file, line := code.FileName(uint8(e.Packet.CB[4]>>8)), e.Packet.CB[4]>>16
+	switch {
+	case line == 0:
+		return ""
+	case uint8(e.Packet.CB[4]>>8) == code.FileUnknown && (e.Hook.Prog == dataplane.FromOverlay || e.Hook.Prog == dataplane.ToOverlay):
+		file = "bpf_overlay.c" // is compiled without an id of its file (SPEC 12.4)
+	}
+	return fmt.Sprintf("%s:%d", file, line)
 }
 
 // explainPolicy names the entries that were asked for, or the one that denied.

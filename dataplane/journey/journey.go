@@ -267,6 +267,7 @@ type Drop struct {
 	Reason    string   `json:"reason"`    // as `cilium monitor` prints it
 	Direction string   `json:"direction"` // as `cilium bpf metrics list` prints it
 	Program   string   `json:"program"`
+	Source    string   `json:"source,omitempty"` // of a BPF object: file:line of the C source that reported it
 	Map       string   `json:"map,omitempty"`
 	Missed    []string `json:"missed,omitempty"` // keys that were asked for in vain
 	Denied    string   `json:"denied,omitempty"` // the entry that denied

@@ -290,7 +290,11 @@ func (j *Journey) conclude(p *page, decisions bool) {
 		}
 	}
 	if d := v.Drop; d != nil {
-		p.line(red, stepIndent, 2, fmt.Sprintf("✗ xx drop (%s) code %d, %s, by %s", d.Reason, d.Code, d.Direction, d.Program))
+		where := d.Program
+		if d.Source != "" {
+			where += " at " + d.Source
+		}
+		p.line(red, stepIndent, 2, fmt.Sprintf("✗ xx drop (%s) code %d, %s, by %s", d.Reason, d.Code, d.Direction, where))
 		j.dropLine(p, "asked in vain", d.Map, strings.Join(d.Missed, ", "))
 		j.dropLine(p, "denied by", d.Map, d.Denied)
 		j.dropLine(p, "it needed", "", d.Needed)
