@@ -25,6 +25,7 @@ type Port struct {
 	link Link
 	tap  bool
 	vnet int  // length of the virtio header in front of each frame; 0: none
+	uso  bool // TAP: takes aggregates of UDP
 	mark bool // socket: marks are received and sent
 
 	// What the system calls point to. It is part of the port so that a frame
@@ -67,6 +68,9 @@ func (p *Port) Link() Link { return p.link }
 
 // VNetHdr tells whether frames come with and need Meta.VNet.
 func (p *Port) VNetHdr() bool { return p.vnet > 0 }
+
+// USO tells whether Write is known to take aggregates of UDP datagrams over IPv4.
+func (p *Port) USO() bool { return p.uso }
 
 // Close closes the port. A TAP device disappears with it. Closing twice is not
 // an error.

@@ -77,7 +77,7 @@ func (n *NS) OpenTAP(l Link, o TAPOptions) (*Port, error) {
 	if o.Offload != 0 && !o.VNetHdr {
 		return nil, fmt.Errorf("open tap %s: %w", l.Name, errOffloadHdr)
 	}
-	p := &Port{fd: -1, tap: true, vnet: o.headerLen()}
+	p := &Port{fd: -1, tap: true, vnet: o.headerLen(), uso: o.Offload&TAPOffloadUSO4 != 0}
 	err := n.Do(func() (err error) {
 		if o.VNetHdr || l.Index != 0 {
 			p.fd, err = openTAP(l, o)

@@ -52,6 +52,7 @@ func (r *Receiver) Next(m *Meta) []byte {
 			frame, n, m.Csum, m.GSO = gso.Join(r.train(b), r.stride, HeaderLen)
 		}
 		r.rest = r.rest[min(n*r.stride, len(r.rest)):]
+		m.More = len(r.rest) > 0
 		r.guess(frame, m)
 		r.Stats.RxPackets++
 		r.Stats.RxBytes += uint64(len(frame))

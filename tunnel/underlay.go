@@ -49,6 +49,7 @@ type Meta struct {
 
 	Csum dataplane.Csum // of the inner frame
 	GSO  dataplane.GSO
+	More bool // another frame has come with this one and waits
 }
 
 const defaultBuffer = 4 << 20

@@ -39,12 +39,22 @@ func vnetOf(p *dataplane.Packet) netns.VNetHdr {
 // outlet sends packets on a port: as they are if it has a virtio header, else
 // completed and cut, which is what the device behind it would have to do.
 type outlet struct {
-	port *netns.Port
-	meta netns.Meta
-	hdr  [gso.MaxHeaders]byte
+	port   *netns.Port
+	gather *gatherer // nil: every packet goes at once
+	meta   netns.Meta
+	hdr    [gso.MaxHeaders]byte
 }
 
 func (o *outlet) send(p *dataplane.Packet) error {
+	if o.gather != nil {
+		if done, err := o.gather.take(o, p); done || err != nil {
+			return err
+		}
+	}
+	return o.sendNow(p)
+}
+
+func (o *outlet) sendNow(p *dataplane.Packet) error {
 	switch {
 	case o.port.VNetHdr():
 		o.meta.VNet = vnetOf(p)

@@ -18,6 +18,7 @@ import (
 // as the question whether there is another costs as much as to wait for it; if it is ready
 // again and again, the burst grows.
 func (w *worker) drain(s *source) {
+	w.gather.on = s.burst > 1
 	for n := 1; ; n++ {
 		more, err := s.next()
 		if err != nil {
@@ -37,6 +38,10 @@ func (w *worker) drain(s *source) {
 			}
 			break
 		}
+	}
+	w.gather.on = false
+	if err := w.gather.flush(); err != nil {
+		w.broken(s, err)
 	}
 	if err := w.tunnel.Flush(); err != nil {
 		w.broken(w.sources[0], err)
@@ -75,19 +80,26 @@ func (w *worker) fromHost(ifindex uint32) func() (bool, error) {
 	}
 }
 
-// fromUnderlay is a datagram of another node: received by cilium_vxlan.
+// fromUnderlay is a datagram of another node: received by cilium_vxlan. All that have come
+// together are read, as the descriptor does not tell that some are left.
 func (w *worker) fromUnderlay(ifindex uint32) func() (bool, error) {
 	return func() (bool, error) {
-		frame, err := w.tunnel.Recv(&w.outer)
-		if frame == nil || err != nil {
-			return false, err
+		for n := 0; ; n++ {
+			frame, err := w.tunnel.Recv(&w.outer)
+			if frame == nil || err != nil {
+				return n > 0, err
+			}
+			w.packet.Reset(frame)
+			w.packet.Csum, w.packet.GSO = w.outer.Csum, w.outer.GSO
+			w.packet.TunnelIn = dataplane.TunnelKey{
+				Present: true, ID: w.outer.VNI, Remote: w.outer.Remote, TTL: w.outer.TTL, TOS: w.outer.TOS,
+			}
+			w.gather.on = w.gather.on || w.outer.More
+			if err := w.node.Receive(ifindex, &w.packet); err != nil || !w.outer.More {
+				return true, err
+			}
+			w.count()
 		}
-		w.packet.Reset(frame)
-		w.packet.Csum, w.packet.GSO = w.outer.Csum, w.outer.GSO
-		w.packet.TunnelIn = dataplane.TunnelKey{
-			Present: true, ID: w.outer.VNI, Remote: w.outer.Remote, TTL: w.outer.TTL, TOS: w.outer.TOS,
-		}
-		return true, w.node.Receive(ifindex, &w.packet)
 	}
 }
 

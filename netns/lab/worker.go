@@ -48,6 +48,7 @@ type worker struct {
 	joined  bool      // the loop watches the sources
 	sources []*source // the underlay is the first
 	packet  dataplane.Packet
+	gather  gatherer
 	meta    netns.Meta
 	outer   tunnel.Meta
 	ring    *trace.Ring
@@ -224,7 +225,7 @@ func (w *worker) attach(c *cluster.Cluster, e *cluster.Endpoint, port *netns.Por
 		return err
 	}
 	mtu := int(c.Settings().MTU)
-	if err := w.node.AddDevice(podDeviceOf(e, &cfg, mtu, &podWire{outlet{port: port}}), cfg); err != nil {
+	if err := w.node.AddDevice(podDeviceOf(e, &cfg, mtu, &podWire{outlet{port: port, gather: &w.gather}}), cfg); err != nil {
 		return err
 	}
 	from, err := w.watch(e.Device, port.FD(), w.fromPod(port, e.Ifindex))
