@@ -29,6 +29,7 @@ type bench struct {
 	subjects []*subject
 	results  map[string]*results
 	startup  []startup
+	loads    []float64 // load averages
 	undo     []func() error
 	mixed    *exec.Cmd // the lab of interop
 }

@@ -100,6 +100,7 @@ func run(ctx context.Context, o *options) (err error) {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
+			b.loads = append(b.loads, loadAverage())
 			start := time.Now()
 			if err := b.measure(ctx, s); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,10 +111,11 @@ UDP packets have %d bytes of payload and count where they arrive, one sender, on
 trips are UDP of the same size; "one CPU" has client, server and forwarder on one. Connections
 are opened and reset one after the other. CPU is what the forwarder's processes take, in
 cores; the kernel's own paths work in the sender's time and show none. The load average
-was %s when the last round had ended: what else runs costs most where frames change hands
-between processes, in round trips above all.
+of a minute, looked at before each measurement, had a median of %.1f and was %.1f at most, of
+which this program is two or three: what else runs costs most where frames change hands
+between processes, in round trips above all. docs/PERFORMANCE.md says where the time goes.
 
-`, time.Now().UTC().Format("2006-01-02"), machine(), b.options.repeats, b.options.duration, smallPacket, loadAverage())
+`, time.Now().UTC().Format("2006-01-02"), machine(), b.options.repeats, b.options.duration, smallPacket, median(b.loads), slices.Max(append(b.loads, 0)))
 	for _, cross := range []bool{false, true} {
 		title := "Same node"
 		if cross {
@@ -198,13 +200,15 @@ func floats(n []int) (f []float64) {
 	return f
 }
 
-// loadAverage is the machine's, of one, five and fifteen minutes.
-func loadAverage() string {
+// loadAverage is the machine's, of one minute; 0 if it is not known.
+func loadAverage() float64 {
 	data, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
-		return "unknown"
+		return 0
 	}
-	return strings.Join(strings.Fields(string(data))[:3], ", ")
+	load, _, _ := strings.Cut(string(data), " ")
+	v, _ := strconv.ParseFloat(load, 64)
+	return v
 }
 
 // machine describes where this runs.

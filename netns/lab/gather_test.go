@@ -50,7 +50,7 @@ func TestPrivilegedGather(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sink.Close() //nolint:errcheck // only read
+	defer sink.Close()
 	const each = 30    // 20 of one length, then 10 of another one
 	for _, from := range []string{"a", "c"} {
 		var fds [2]int
