@@ -35,11 +35,8 @@ type Event struct {
 // wakeData marks the events of the wake-up descriptor, which Add never uses.
 const wakeData = 1
 
-// How long Wait looks and sleeps before it waits in the ordinary way.
-const (
-	lookFor = 50 * time.Microsecond
-	nap     = 5 * time.Millisecond
-)
+// nap is how long Wait sleeps before it waits in the ordinary way.
+const nap = 5 * time.Millisecond
 
 // NewPoller makes a poller without descriptors.
 func NewPoller() (*Poller, error) {
@@ -80,8 +77,7 @@ func (p *Poller) Remove(fd int) error {
 // Wait waits until a descriptor is ready, Wake is called or the timeout is over,
 // and returns how many events it wrote. A wake-up is not an event: Wait then may
 // return 0. A timeout of 0 does not wait, a negative one waits for ever; others
-// are rounded up to milliseconds. After an event it looks for the next one for some
-// microseconds before it sleeps.
+// are rounded up to milliseconds.
 func (p *Poller) Wait(events []Event, timeout time.Duration) (int, error) {
 	if len(events) == 0 {
 		return 0, fmt.Errorf("poll: %w", errNoBuffer)
@@ -106,31 +102,18 @@ func (p *Poller) Wait(events []Event, timeout time.Duration) (int, error) {
 	return filled, nil
 }
 
-// wait waits in three ways, of which each costs less while it lasts and more when it ends.
-// What comes soon after something else is looked for, while others may have the CPU. Then
-// the thread sleeps, but Go's scheduler does not know: it would have to be told twice, wake
-// its monitor each time, and perhaps wait for a processor, which together takes longer than
-// a frame does. That must not last, as the processor is lost to other goroutines, and the
-// monitor interrupts it after 10 ms. What is idle waits in the ordinary way.
+// wait waits in two ways. Soon after an event the thread sleeps and Go's scheduler does not
+// know: it would have to be told twice, wake its monitor each time, and perhaps wait for a
+// processor, which together takes longer than a frame does. That must not last, as the
+// processor is lost to other goroutines, and the monitor interrupts it after 10 ms. What is
+// idle waits in the ordinary way.
 func (p *Poller) wait(events []unix.EpollEvent, timeout time.Duration) (int, error) {
-	if p.busy && timeout != 0 {
-		look := lookFor
+	if p.busy && (timeout < 0 || timeout > nap) {
+		if n, err := p.poll(events, nap/time.Millisecond); n != 0 || err != nil {
+			return n, err
+		}
 		if timeout > 0 {
-			look = min(look, timeout)
-		}
-		for start := time.Now(); time.Since(start) < look; { //nolint:forbidigo // No packet sees this time.
-			if n, err := p.poll(events, 0); n != 0 || err != nil {
-				return n, err
-			}
-			_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
-		}
-		if timeout < 0 || timeout > nap {
-			if n, err := p.poll(events, nap/time.Millisecond); n != 0 || err != nil {
-				return n, err
-			}
-			if timeout > 0 {
-				timeout -= nap
-			}
+			timeout -= nap
 		}
 	}
 	if timeout == 0 {

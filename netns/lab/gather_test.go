@@ -51,7 +51,7 @@ func TestPrivilegedGather(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sink.Close()
-	const each = 30    // 20 of one length, then 10 of another one
+	const each = 30 // 20 of one length, then 10 of another one
 	for _, from := range []string{"a", "c"} {
 		var fds [2]int
 		err = l.spaces[at(from).Pin].Do(func() (err error) {
