@@ -58,6 +58,9 @@ func (f *compareFlags) engine(name string) (compare.Engine, error) {
 		return e, err
 	}
 	e.Source, e.Config = source, b.Config
+	if f.objects == "" {
+		e.Function = bpf.Function
+	}
 	if name == engineKernel {
 		e.New = func() (dataplane.Runner, error) {
 			r, err := kernel.New(b, kernel.Options{})

@@ -22,6 +22,9 @@ type Engine struct {
 	// Config puts the constants that are compiled into the engine's programs over a
 	// configuration; nil where there are none.
 	Config func(dataplane.Config) dataplane.Config
+	// Function names the C function at a line of the engine's source, as its traces have
+	// lines; nil: unknown.
+	Function func(file string, line uint32) string
 }
 
 // String is the engine with what it runs.

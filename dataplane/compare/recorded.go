@@ -153,7 +153,7 @@ func (p *playback) step(s *conformance.Step, r *Report) ([]FieldDiff, Stage, err
 	if len(fields) == 0 {
 		return nil, Stage{}, nil
 	}
-	return fields, blame(fields, l, want, r.seen.lessons, false), nil
+	return fields, blame(fields, l, want, r.seen.lessons, likeness{}), nil
 }
 
 // blankFile is a notification without the file of a drop, which the record has not.

@@ -72,7 +72,9 @@ func newDifference(fields []FieldDiff, stage Stage) *Difference {
 }
 
 func newReport(o *Options, f *Feed) *Report {
-	return &Report{Left: o.Left, Right: o.Right, Input: f.Title, seen: newInsight(nil), lines: lines{}}
+	r := &Report{Left: o.Left, Right: o.Right, Input: f.Title, seen: newInsight(nil), lines: lines{}}
+	r.seen.where = o.Right.Function
+	return r
 }
 
 // add takes a script's result into the report. Scripts are added in their order.

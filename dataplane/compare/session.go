@@ -144,14 +144,20 @@ type insight struct {
 	// did not differ; unlike says that they are not, because engines tell different
 	// things.
 	matched, unlike bool
-	lessons         *lessons
-	reached         *Decisions
+	// stray says that the landmarks of two traces were not the same for a packet that did
+	// not differ.
+	stray   bool
+	checked int // packets whose landmarks were compared
+	where   func(file string, line uint32) string
+	lessons *lessons
+	reached *Decisions
 }
 
 func newInsight(base *insight) *insight {
 	n := &insight{base: base, paths: map[uint64]struct{}{}, lessons: newLessons(), reached: newDecisions()}
 	if base != nil {
 		n.lessons.base = base.lessons
+		n.where, n.stray = base.where, base.stray
 	}
 	return n
 }
@@ -173,6 +179,7 @@ func (n *insight) note(o *Outcome) {
 
 // match finds out whether the two sides' traces can be compared.
 func (n *insight) match(res *result) {
+	n.matchLandmarks(res)
 	if n.unlike || res.left.trace == nil || res.right.trace == nil || len(res.fields) > 0 {
 		return
 	}
@@ -182,7 +189,20 @@ func (n *insight) match(res *result) {
 
 // blame finds the stage of a packet's difference.
 func (n *insight) blame(res *result) Stage {
-	return blame(res.fields, res.left, res.right, n.lessons, n.matched && !n.unlike)
+	return blame(res.fields, res.left, res.right, n.lessons, likeness{n.matched && !n.unlike, !n.stray, n.where})
+}
+
+// matchLandmarks finds out whether the landmarks of the two sides' traces are the same, by the first packets
+// and those that go new ways.
+func (n *insight) matchLandmarks(res *result) {
+	const enough = 100
+	if n.stray || res.left.trace == nil || res.right.trace == nil || len(res.fields) > 0 || n.checked > enough && !n.fresh {
+		return
+	}
+	n.checked++
+	if l, r := newWalk(res.left.trace), newWalk(res.right.trace); l != nil && r != nil {
+		n.stray = parting(l, r).parted
+	}
 }
 
 // merge adds what another run has shown.

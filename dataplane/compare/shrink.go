@@ -67,7 +67,7 @@ func (s *shrinker) open(x *Scenario) (*session, error) {
 		return nil, err
 	}
 	base := newInsight(s.seen)
-	base.matched = s.d.Stage.Sure
+	base.matched = s.d.Stage.steps
 	if s.session, err = open(w, &s.o.Left, &s.o.Right, base, false); err != nil {
 		return nil, err
 	}

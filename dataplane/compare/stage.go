@@ -2,6 +2,7 @@ package compare
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/hooklab/hooklab/dataplane/trace"
 )
@@ -14,6 +15,11 @@ type Stage struct {
 	// they did different things. Otherwise the function is the one that, on the side
 	// that was traced, made what differs.
 	Sure bool `json:"sure"`
+	// Between are the functions that ran between the last step that both sides did alike
+	// and the one that differs, the innermost and latest first, if both sides were traced.
+	Between []string `json:"between,omitempty"`
+
+	steps bool // all steps of both were compared
 }
 
 // String is the function with its file.
@@ -27,17 +33,24 @@ func (s Stage) String() string {
 	return s.Func + " (" + s.File + ")"
 }
 
+// others are the functions of Between beside Func.
+func (s Stage) others() []string {
+	return slices.DeleteFunc(slices.Clone(s.Between), func(name string) bool { return name == s.Func })
+}
+
 func stageOf(f trace.Func, sure bool) Stage { return Stage{Func: f.Name(), File: f.File(), Sure: sure} }
 
 // blame finds the stage of a difference. Two traces are compared if both engines tell the
 // same things; with one, what differs is looked for in it, and the earliest function that
 // made any of it is blamed.
-func blame(fields []FieldDiff, l, r *Outcome, known *lessons, alike bool) Stage {
+func blame(fields []FieldDiff, l, r *Outcome, known *lessons, how likeness) Stage {
 	lt, rt := newWalk(l.trace), newWalk(r.trace)
 	switch {
-	case lt != nil && rt != nil && alike:
+	case lt != nil && rt != nil && how.steps:
 		if f, ok := firstParting(lt, rt); ok {
-			return stageOf(f, true)
+			st := stageOf(f, true)
+			st.steps = true
+			return st
 		}
 	case lt == nil:
 		lt = rt
@@ -45,6 +58,46 @@ func blame(fields []FieldDiff, l, r *Outcome, known *lessons, alike bool) Stage 
 	if lt == nil {
 		return Stage{}
 	}
+	at := maker(fields, lt, known)
+	if rt == nil || lt == rt || !how.landmarks {
+		if at < 0 {
+			return Stage{}
+		}
+		return stageOf(lt.at(at), false)
+	}
+	// What a byte was written by counts if it was written before the sides part.
+	s := parting(lt, rt)
+	byBytes := -1
+	for i := range fields {
+		if f := fields[i].field; f == FieldFrame || f == FieldMark {
+			if w, _ := lt.find(&fields[i], known); w >= 0 {
+				byBytes = earlier(byBytes, w)
+			}
+		}
+	}
+	var st Stage
+	switch f, ok := s.decider(); {
+	case byBytes >= 0 && (!s.parted || byBytes <= s.from):
+		s = around(lt, rt, byBytes)
+		st = stageOf(lt.at(byBytes), false)
+	case s.parted && ok:
+		st = stageOf(f, true)
+	case at >= 0:
+		st = stageOf(lt.at(at), false)
+	}
+	st.Between = s.functions(how.where)
+	return st
+}
+
+// likeness says what of two traces can be compared: all steps, or the landmarks; where
+// names the function at a line of the right side's source.
+type likeness struct {
+	steps, landmarks bool
+	where            func(file string, line uint32) string
+}
+
+// maker is the step that made what differs, -1 if the trace does not show it.
+func maker(fields []FieldDiff, lt *walk, known *lessons) int {
 	best, second := -1, -1
 	for i := range fields {
 		at, derived := lt.find(&fields[i], known)
@@ -62,10 +115,7 @@ func blame(fields []FieldDiff, l, r *Outcome, known *lessons, alike bool) Stage 
 	if best < 0 {
 		best = lt.lastFunc()
 	}
-	if best < 0 {
-		return Stage{}
-	}
-	return stageOf(lt.at(best), false)
+	return best
 }
 
 func earlier(a, b int) int {

@@ -72,6 +72,9 @@ func times(n int) string {
 func (d *Difference) text(b *strings.Builder, n int, left, right string) {
 	fmt.Fprintf(b, "\n%d. %s differs, %s\n", n, d.Class, count(d.Count, "packet"))
 	fmt.Fprintf(b, "   %s %s\n", d.stageWords(), d.Stage)
+	if others := d.Stage.others(); len(others) > 0 {
+		fmt.Fprintf(b, "   or in what else ran since both last did the same: %s\n", strings.Join(others, ", "))
+	}
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "   \t%s\t%s\n", left, right)
 	for i := range d.Fields {
