@@ -23,6 +23,7 @@ type fault struct {
 	kind     string
 	place    string // file:line
 	function string // C name of the function it is in, "" for one without
+	key      string // says which fault it is whatever the lines are, see equivalents
 	text     string // the code that it changes
 	file     string
 	pos, end int // bytes that the change covers
@@ -31,7 +32,8 @@ type fault struct {
 	whole    bool
 
 	result, class, stage string
-	stages               []string
+	oracle               string // what found it
+	stages, between      []string
 	size                 int
 }
 
@@ -75,9 +77,8 @@ func load(dir string) (*pkg, error) {
 // spared are files with functions that load programs: they run before any packet.
 func spared() []string { return []string{"engine.go", "object.go", "trace.go", "steps.go", "doc.go"} }
 
-// choose takes faults by chance from all that there are, so that none is inside the code
-// that another one replaces.
-func (p *pkg) choose(n int, r *rand.Rand) []fault {
+// all are the faults that there are, in the order of the source.
+func (p *pkg) all() []fault {
 	var all []fault
 	for _, f := range p.syn {
 		name := p.fset.Position(f.Pos()).Filename
@@ -90,6 +91,20 @@ func (p *pkg) choose(n int, r *rand.Rand) []fault {
 			}
 		}
 	}
+	seen := map[string]int{}
+	for i := range all {
+		key := all[i].key
+		if seen[key]++; seen[key] > 1 {
+			all[i].key = fmt.Sprintf("%s (%d)", key, seen[key])
+		}
+	}
+	return all
+}
+
+// choose takes faults by chance from all that there are, so that none is inside the code
+// that another one replaces.
+func (p *pkg) choose(n int, r *rand.Rand) []fault {
+	all := p.all()
 	p.sites = len(all)
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	var chosen []fault
@@ -133,6 +148,7 @@ func (p *pkg) faults(file string, fn *ast.FuncDecl) []fault {
 		text := strings.Join(strings.Fields(string(p.files[file][pos:end])), " ")
 		list = append(list, fault{
 			kind: kind, place: fmt.Sprintf("%s:%d", filepath.Base(file), at.Line), function: function, text: strings.ReplaceAll(text, "|", `\|`),
+			key:  fmt.Sprintf("%s %s: %s: %s", filepath.Base(file), fn.Name.Name, kind, text),
 			file: file, pos: pos, end: end, before: before, after: after, whole: whole,
 		})
 	}
