@@ -29,7 +29,7 @@ func TestPrivilegedKernelArticle(t *testing.T) {
 			if err := os.Mkdir(s.path("run"), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			before := listing(t, host, s.path("run"))
+			before := listing(t, s, host)
 			up := in(append([]string{"up", "-f", file, "--engine", "kernel", "--detach"}, flags...)...)
 			if out, err := up.CombinedOutput(); err != nil {
 				t.Fatalf("up: %v\n%s", err, out)
@@ -42,7 +42,7 @@ func TestPrivilegedKernelArticle(t *testing.T) {
 				mustRun(t, "kill", "-9", strconv.Itoa(pid))
 				s.run("down")
 			}
-			if after := listing(t, host, s.path("run")); after != before {
+			if after := listing(t, s, host); after != before {
 				t.Errorf("before\n%s\nafter\n%s", before, after)
 			}
 		})

@@ -39,29 +39,10 @@ func TestPrivilegedKilled(t *testing.T) {
 	other.until("default/server", "exec", "client", "--", "curl", "-s", "-m", "30", "web")
 	neighbour := other.start("icmp_seq=1 ", "exec", "client", "--", "ping", "-i", "0.05", "8.8.8.8")
 
-	// The lab is started in a network namespace of its own, which has things that look
-	// like a lab's. The machine's own namespace has other tests in it.
-	host := "ctl" + strconv.Itoa(os.Getpid())
-	mustRun(t, "ip", "netns", "add", host)
-	t.Cleanup(func() { mustRun(t, "ip", "netns", "del", host) })
-	for _, cmd := range []string{
-		"link add cilium_host type veth peer name cilium_net", "link add br0 type bridge", "link add node1 type veth peer name external0",
-		"link add lxc2fa3dbdebd6c type veth peer name eth0", "address add 10.0.0.1/24 dev br0", "rule add pref 9 fwmark 0x200/0xf00 lookup 2004",
-	} {
-		mustRun(t, "ip", append([]string{"-n", host}, strings.Fields(cmd)...)...)
-	}
-	in := func(args ...string) *exec.Cmd {
-		cmd := s.command()
-		// Not ip netns exec, which would give it mounts of its own.
-		cmd.Args = append([]string{"nsenter", "--net=/run/netns/" + host, "hooklab"}, args...)
-		cmd.Path, _ = exec.LookPath("nsenter")
-		return cmd
-	}
-	s.write("cluster.yaml", strings.Replace(killCluster, "NAME", "killed", 1))
-	if err := os.Mkdir(s.path("run"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	before := listing(t, host, s.path("run"))
+	m := newMachine(s)
+	s.write("cluster.yaml", strings.Replace(killCluster, "NAME", m.lab, 1))
+	in := m.command
+	before := m.listing(t)
 
 	// How long up takes here, so that moments are spread over it.
 	began := time.Now()
@@ -80,7 +61,7 @@ func TestPrivilegedKilled(t *testing.T) {
 		if out, err := in("down", "--all").CombinedOutput(); err != nil {
 			t.Fatalf("kill %d (seed %d) %s after %v: down --all: %v\n%s", i, seed, moment, at, err, out)
 		}
-		if after := listing(t, host, s.path("run")); after != before {
+		if after := m.listing(t); after != before {
 			t.Fatalf("kill %d (seed %d) in %s after %v: before\n%s\nafter\n%s", i, seed, moment, at, before, after)
 		}
 	}
@@ -113,27 +94,6 @@ func killAt(t *testing.T, s *session, in func(...string) *exec.Cmd, moment strin
 	_ = up.Wait()
 	if down != nil {
 		_ = down.Wait() // it cleans up itself, or fails as nobody answers
-	}
-}
-
-// listing is all that a lab could leave behind, seen from the namespace that it was
-// started in.
-func listing(t *testing.T, host, dir string) string {
-	t.Helper()
-	const script = `ip -o link | sed 's/@.*state/ state/'; ip -o -4 address; ip route show table all; ip rule; nft list ruleset
-grep -s . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/conf/*/forwarding
-tc qdisc; find /sys/fs/bpf; find "$0"; grep "$0" /proc/self/mountinfo; true`
-	out, err := exec.Command("ip", "netns", "exec", host, "sh", "-c", script, dir).CombinedOutput()
-	if err != nil {
-		t.Fatalf("listing: %v\n%s", err, out)
-	}
-	return string(out)
-}
-
-func mustRun(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 	}
 }
 
