@@ -30,8 +30,8 @@ func newCheck(*app) *cobra.Command {
 		Long: `Show what this kernel lets this user do, the reason for what it does not, and which
 commands of hooklab need it. Each feature is tried, in a network namespace that goes away;
 nothing is left behind. For a user who is not root it is tried in a user namespace, as that
-is where this user's labs are, if there are any. What needs none of this is not listed: trace, map, get, graph,
-validate, and compare with the engines emulated and bytecode run everywhere.`,
+is where this user's labs are. What needs none of this is not listed: trace, map, get,
+graph, validate, and compare with the engines emulated and bytecode run everywhere.`,
 		Example:           "  hooklab check\n  hooklab check -o json",
 		Args:              wants(),
 		ValidArgsFunction: cobra.NoFileCompletions,

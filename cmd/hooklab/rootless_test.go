@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hooklab/hooklab/netns"
 	"github.com/hooklab/hooklab/netns/lab"
 )
 
@@ -23,6 +24,9 @@ const nobody = 65534
 // newUserSession is a session of an ordinary user: of nobody if the test runs as root.
 func newUserSession(tb testing.TB) *session {
 	tb.Helper()
+	if why := netns.Probe()[0]; os.Geteuid() != 0 && why.Err != nil {
+		tb.Skipf("%s: %v", why.Name, why.Err)
+	}
 	dir, err := os.MkdirTemp("", "hooklab-user")
 	if err != nil {
 		tb.Fatal(err)
@@ -299,6 +303,11 @@ func TestPrivilegedUserTAP(t *testing.T) {
 	s := newUserSession(t)
 	s.write("cluster.yaml", userCluster)
 	up := s.command("up", "--detach", "--wire", "tap")
+	if f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0); err != nil {
+		t.Skip(err) // of an ordinary user
+	} else if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if os.Geteuid() == 0 {
 		tun := s.path("tun")
 		if err := unix.Mknod(tun, unix.S_IFCHR, int(unix.Mkdev(10, 200))); err != nil {
