@@ -72,6 +72,9 @@ func newLoops(log *slog.Logger, fail func(error)) ([]*loop, error) {
 			return loops[:i], err
 		}
 		loops[i] = &loop{log: log, fail: fail, poll: poll, buf: make([]byte, frameRoom), done: make(chan struct{})}
+		// It sleeps without giving its processor back (netns.Poller.Wait), so it brings one of
+		// its own: other goroutines, such as loops of other labs, never wait for it.
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 		go loops[i].run()
 	}
 	return loops, nil
@@ -113,6 +116,7 @@ func (l *loop) stop() {
 // run is the loop. It ends after stop, or with an error that no node can survive.
 func (l *loop) run() {
 	defer close(l.done)
+	defer func() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - 1) }()
 	for l.serve() {
 		n, err := l.poll.Wait(l.events[:], max(time.Until(l.due), 0))
 		if err != nil {
