@@ -216,9 +216,9 @@ func (s *soak) watch(ctx context.Context, t *testing.T) (samples []sample) {
 		st, err := s.client.Status(context.Background())
 		if err != nil {
 			t.Errorf("the lab does not answer after %v: %v", time.Since(began), err)
-			return samples
+		} else {
+			samples = append(samples, sample{time.Since(began), len(st.Pods), st.Process})
 		}
-		samples = append(samples, sample{time.Since(began), len(st.Pods), st.Process})
 		select {
 		case <-ctx.Done():
 			return samples

@@ -101,7 +101,8 @@ func (l *Lab) listen() error {
 	}
 	s := &server{done: make(chan error, 1)}
 	s.http.Handler = l.routes()
-	s.http.ReadHeaderTimeout = 10 * time.Second
+	// Only the owner can connect. A client may wait long for its turn on a busy machine.
+	s.http.ReadHeaderTimeout = 2 * time.Minute
 	l.server = s
 	go func() { s.done <- s.http.Serve(ln) }()
 	return nil
