@@ -59,7 +59,8 @@ func (s *state) adoptable(n *Node, is, cfg *dataplane.Config) error {
 		constant, device string
 		index            uint32
 	}{
-		{"HOST_IFINDEX", "cilium_net", cfg.NetIfindex}, {"CILIUM_IFINDEX", "cilium_host", cfg.HostIfindex},
+		{"HOST_IFINDEX", "cilium_net", cfg.NetIfindex},
+		{"CILIUM_IFINDEX", "cilium_host", cfg.HostIfindex},
 		{"ENCAP_IFINDEX", "cilium_vxlan", cfg.EncapIfindex},
 	} {
 		if other := taken[d.index]; other != "" || d.index == 0 {
