@@ -92,47 +92,50 @@ connected by veth pairs. 'hooklab check' tells.`,
 	}
 	var f upFlags
 	f.register(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-		defer stop()
-		var input bytes.Buffer // what was read from standard input, for the process in the background
-		cmd.SetIn(io.TeeReader(cmd.InOrStdin(), &input))
-		sources, c, err := describedSources(cmd, f.files)
-		if err != nil {
-			return err
-		}
-		engines := nodeEngines(c, f.engine)
-		if err := f.object.check(cmd, engines...); err != nil {
-			return err
-		}
-		if err := f.object.adopt(c); err != nil {
-			return err
-		}
-		if (f.pin || f.object.clsact) && !slices.Contains(engines, engineKernel) {
-			return usageError(cmd, fmt.Errorf("--pin and --clsact are for nodes with engine %s, and there is none", engineKernel))
-		}
-		if f.name == "" {
-			f.name = c.Settings().Name
-		}
-		if done, err := f.change(ctx, cmd, sources); done || err != nil {
-			return err
-		}
-		if f.dryRun {
-			fmt.Fprintf(cmd.OutOrStdout(), "lab %s is not up; it would have %s\n", f.name, contents(c))
-			return nil
-		}
-		if f.links && lab.Rootless() {
-			return lab.NoLinks()
-		}
-		if f.detach && !lab.Detached() {
-			return a.upDetached(ctx, cmd, c, &f, &input)
-		}
-		if lab.Rootless() {
-			return a.upInside(ctx, cmd, &f, &input, stop)
-		}
-		return a.up(ctx, cmd, c, &f, stop)
-	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.runUp(cmd, &f) }
 	return cmd
+}
+
+// runUp changes the lab if it is up already, else brings it up.
+func (a *app) runUp(cmd *cobra.Command, f *upFlags) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	var input bytes.Buffer // what was read from standard input, for the process in the background
+	cmd.SetIn(io.TeeReader(cmd.InOrStdin(), &input))
+	sources, c, err := describedSources(cmd, f.files)
+	if err != nil {
+		return err
+	}
+	engines := nodeEngines(c, f.engine)
+	if err := f.object.check(cmd, engines...); err != nil {
+		return err
+	}
+	if err := f.object.adopt(c); err != nil {
+		return err
+	}
+	if (f.pin || f.object.clsact) && !slices.Contains(engines, engineKernel) {
+		return usageError(cmd, fmt.Errorf("--pin and --clsact are for nodes with engine %s, and there is none", engineKernel))
+	}
+	if f.name == "" {
+		f.name = c.Settings().Name
+	}
+	if done, err := f.change(ctx, cmd, sources); done || err != nil {
+		return err
+	}
+	if f.dryRun {
+		fmt.Fprintf(cmd.OutOrStdout(), "lab %s is not up; it would have %s\n", f.name, contents(c))
+		return nil
+	}
+	if f.links && lab.Rootless() {
+		return lab.NoLinks()
+	}
+	if f.detach && !lab.Detached() {
+		return a.upDetached(ctx, cmd, c, f, &input)
+	}
+	if lab.Rootless() {
+		return a.upInside(ctx, cmd, f, &input, stop)
+	}
+	return a.up(ctx, cmd, c, f, stop)
 }
 
 // nodeEngines are the engines of a cluster's nodes; of those that name none it is other.
