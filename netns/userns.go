@@ -90,8 +90,7 @@ func ExplainUserNS(err error) error {
 			break
 		}
 	}
-	var path *os.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*os.PathError](err); ok {
 		err = path.Err // without the program that was to start
 	}
 	return fmt.Errorf("%w: needs root or a user namespace: %w: %s", ErrPermission, cmp.Or(err, error(unix.EPERM)), why)

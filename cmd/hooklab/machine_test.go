@@ -86,54 +86,54 @@ func (m *machine) command(args ...string) *exec.Cmd {
 
 // listing is all that a lab could leave behind: what is in the network namespace, files,
 // mounts, processes, and namespaces that are held by a mount or by a process.
-func (m *machine) listing(t testing.TB) string {
-	t.Helper()
+func (m *machine) listing(tb testing.TB) string {
+	tb.Helper()
 	const script = `ip -o link | sed 's/@.*state/ state/'; ip -o -4 address; ip route show table all; ip rule; ip neighbour show nud permanent
 nft list ruleset; tc qdisc show
 grep -s . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/icmp_* /proc/sys/net/ipv4/conf/*/* /proc/sys/net/ipv6/conf/*/*
 find "$0" | sort; find /run/netns /run/hooklab /sys/fs/bpf -name "*$1*" 2>/dev/null | sort; true`
 	out, err := m.inside("sh", "-c", script, m.path("run"), m.lab).CombinedOutput()
 	if err != nil {
-		t.Fatalf("listing: %v\n%s", err, out)
+		tb.Fatalf("listing: %v\n%s", err, out)
 	}
 	var mounted []string
-	for _, line := range m.mountinfo(t) {
+	for _, line := range m.mountinfo(tb) {
 		if m.mounts != "" && !m.others[line] || strings.Contains(line, m.path("run")) {
 			f := strings.Fields(line)
 			mounted = append(mounted, "mount "+strings.Join(f[3:5], " ")+"\n")
 		}
 	}
 	slices.Sort(mounted)
-	return string(out) + strings.Join(mounted, "") + m.processes(t)
+	return string(out) + strings.Join(mounted, "") + m.processes(tb)
 }
 
 // mountinfo are the lines that tell the mounts, of a namespace's file among them.
-func (m *machine) mountinfo(t testing.TB) []string {
-	t.Helper()
+func (m *machine) mountinfo(tb testing.TB) []string {
+	tb.Helper()
 	file := "/proc/self/mountinfo"
 	if m.mounts != "" {
 		file = filepath.Dir(filepath.Dir(m.mounts)) + "/mountinfo"
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return strings.Split(strings.TrimSpace(string(data)), "\n")
 }
 
 // listing is that of a machine without a mount namespace of its own.
-func listing(t testing.TB, s *session, host string) string {
-	t.Helper()
-	return (&machine{session: s, lab: "no lab", host: host}).listing(t)
+func listing(tb testing.TB, s *session, host string) string {
+	tb.Helper()
+	return (&machine{session: s, lab: "no lab", host: host}).listing(tb)
 }
 
 // processes are those that descend from the lab's commands, which their environment tells,
 // with their network namespaces, as lsns lists them.
-func (m *machine) processes(t testing.TB) string {
-	t.Helper()
+func (m *machine) processes(tb testing.TB) string {
+	tb.Helper()
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	mark := "HOOKLAB_RUN_DIR=" + m.path("run")
 	var all []string
@@ -198,9 +198,9 @@ func TestPrivilegedListing(t *testing.T) {
 }
 
 // endLeft ends the processes that the test has left on purpose.
-func (m *machine) endLeft(t testing.TB) {
-	t.Helper()
-	for m.processes(t) != "" {
+func (m *machine) endLeft(tb testing.TB) {
+	tb.Helper()
+	for m.processes(tb) != "" {
 		dirs, _ := filepath.Glob("/proc/[0-9]*")
 		for _, dir := range dirs {
 			env, _ := os.ReadFile(dir + "/environ")
@@ -213,9 +213,9 @@ func (m *machine) endLeft(t testing.TB) {
 	}
 }
 
-func mustRun(t testing.TB, name string, args ...string) {
-	t.Helper()
+func mustRun(tb testing.TB, name string, args ...string) {
+	tb.Helper()
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		tb.Fatalf("%s %v: %v\n%s", name, args, err, out)
 	}
 }

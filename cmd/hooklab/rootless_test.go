@@ -27,7 +27,7 @@ func newUserSession(tb testing.TB) *session {
 	if why := netns.Probe()[0]; os.Geteuid() != 0 && why.Err != nil {
 		tb.Skipf("%s: %v", why.Name, why.Err)
 	}
-	dir, err := os.MkdirTemp("", "hooklab-user")
+	dir, err := os.MkdirTemp("", "hooklab-user") //nolint:usetesting // An ordinary user cannot reach what TempDir makes.
 	if err != nil {
 		tb.Fatal(err)
 	}

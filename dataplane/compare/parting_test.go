@@ -37,11 +37,15 @@ func TestParting(t *testing.T) {
 	}{
 		{
 			"another address is asked for", "client > svc/web tcp SYN", func(c *dataplane.Config) { c.Loopback = [4]byte{169, 254, 42, 7} },
-			"ct_lookup4", []string{"__ct_lookup", "ct_lookup_map"}, true,
+			"ct_lookup4",
+			[]string{"__ct_lookup", "ct_lookup_map"},
+			true,
 		},
 		{
 			"another MAC is written", "client > 10.0.0.200 arp", func(c *dataplane.Config) { c.Endpoint.NodeMAC = [6]byte{2, 2, 2, 2, 2, 2} },
-			"arp_respond", []string{"arp_respond"}, false,
+			"arp_respond",
+			[]string{"arp_respond"},
+			false,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
