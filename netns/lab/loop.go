@@ -191,9 +191,16 @@ func (l *loop) end() {
 		j.joined <- errors.Join(errLoopOver, j.w.end())
 	}
 	l.mu.Unlock()
-	for len(l.workers) > 0 {
-		l.leave(l.workers[0])
+	// Devices take their time to go, so all nodes' go at once.
+	var closing sync.WaitGroup
+	for _, w := range l.workers {
+		closing.Go(func() {
+			if err := w.end(); err != nil {
+				l.fail(err)
+			}
+		})
 	}
+	closing.Wait()
 	if err := l.poll.Close(); err != nil {
 		l.fail(err)
 	}
