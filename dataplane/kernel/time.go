@@ -1,11 +1,14 @@
 package kernel
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
 
 	"github.com/hooklab/hooklab/dataplane"
 )
@@ -27,17 +30,11 @@ func (e *Engine) Time(h dataplane.Hook, p *dataplane.Packet, env *dataplane.Env,
 	wrap := func(err error) (time.Duration, time.Duration, error) {
 		return 0, 0, fmt.Errorf("time %s on ifindex %d: %w", h.Prog, h.Ifindex, err)
 	}
-	slot, ok := e.hooks[h]
-	if !ok {
-		return wrap(fmt.Errorf("not loaded"))
-	}
-	if len(p.Data) < minIPv4 || len(p.Data) > maxTimed {
-		return wrap(fmt.Errorf("a frame of %d bytes: want %d to %d", len(p.Data), minIPv4, maxTimed))
-	}
-	if err := e.startTiming(); err != nil {
+	slot, err := e.timed(h, p)
+	if err != nil {
 		return wrap(err)
 	}
-	if err := e.devices.ensure(p.Ifindex); err != nil {
+	if err := e.startTiming(); err != nil {
 		return wrap(err)
 	}
 	var took [2]time.Duration
@@ -58,6 +55,51 @@ func (e *Engine) Time(h dataplane.Hook, p *dataplane.Packet, env *dataplane.Env,
 	}
 	e.events.stale = true
 	return took[1], took[0], nil
+}
+
+// TimeCalls runs a packet n times with a system call for each, as Run does, and returns the CPU time of one: what the
+// kernel's answer about a packet costs. Neither maps nor notifications are read.
+func (e *Engine) TimeCalls(h dataplane.Hook, p *dataplane.Packet, env *dataplane.Env, n int) (time.Duration, error) {
+	slot, err := e.timed(h, p)
+	var took time.Duration
+	if err == nil {
+		err = e.devices.do(func() {
+			start := threadTime()
+			for range n {
+				e.prepare(slot, p, env)
+				if e.testRun(); e.run.err != nil {
+					return
+				}
+			}
+			took = threadTime() - start
+		})
+	}
+	if err = cmp.Or(err, e.run.err); err != nil {
+		return 0, fmt.Errorf("time %s on ifindex %d: %w", h.Prog, h.Ifindex, err)
+	}
+	e.events.stale = true
+	return took / time.Duration(n), nil
+}
+
+// timed is the slot of a hook's program, if a packet can be run there.
+func (e *Engine) timed(h dataplane.Hook, p *dataplane.Packet) (uint32, error) {
+	slot, ok := e.hooks[h]
+	if !ok {
+		return 0, errors.New("not loaded")
+	}
+	if len(p.Data) < minIPv4 || len(p.Data) > maxTimed {
+		return 0, fmt.Errorf("a frame of %d bytes: want %d to %d", len(p.Data), minIPv4, maxTimed)
+	}
+	return slot, e.devices.ensure(p.Ifindex)
+}
+
+// threadTime is the time that the calling thread has had a CPU.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		panic(err) // every Linux has it
+	}
+	return time.Duration(t.Nano())
 }
 
 // startTiming loads what Time needs, once.

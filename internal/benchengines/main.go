@@ -86,6 +86,7 @@ type result struct {
 	path                        conformance.Path
 	emulated, bytecode, kernel  []float64
 	harness                     []float64 // of the kernel's figure, subtracted there
+	calls                       []float64 // of the kernel, a system call for each packet
 	allocsEmulated, allocsBytes float64
 	events                      int // notifications of one packet
 }
@@ -132,6 +133,11 @@ func measure(o *options, v *conformance.Vectors, b *object.Bundle, pa *conforman
 		if err != nil {
 			return nil, err
 		}
+		call, err := k.TimeCalls(f.Hook, &f.Fresh, &f.Env, o.packets)
+		if err != nil {
+			return nil, err
+		}
+		r.calls = append(r.calls, float64(call))
 		r.kernel = append(r.kernel, float64(took-harness))
 		r.harness = append(r.harness, float64(harness))
 	}
