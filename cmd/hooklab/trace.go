@@ -242,8 +242,8 @@ func (f *traceFlags) checkForm(cmd *cobra.Command, out traceOutput, questions in
 		return errors.New("-o and --detail show one journey: give one profile")
 	case len(f.profiles) > 1 && several:
 		return errors.New("--each-backend and several packets of --pcap: give one profile")
-	case several && out.format != formatText && out.format != formatJSON:
-		return fmt.Errorf("-o %s shows one journey; --each-backend and several packets of --pcap need text or json", out.format)
+	case several && out.format == formatHTML:
+		return fmt.Errorf("-o %s shows one journey; --each-backend and several packets of --pcap need another form", out.format)
 	}
 	return nil
 }

@@ -61,9 +61,9 @@ func (o traceOutput) print(w io.Writer, js []*journey.Journey, detail string) er
 		}
 		return nil
 	case formatMermaid:
-		return js[0].WriteMermaid(w)
+		return journey.WriteMermaid(w, js)
 	case formatPcapng:
-		return js[0].WritePcapng(w)
+		return journey.WritePcapng(w, js)
 	case formatHTML:
 		return js[0].WriteHTML(w)
 	}

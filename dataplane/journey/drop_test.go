@@ -272,7 +272,7 @@ func TestRepeats(t *testing.T) {
 	for i := range 100 {
 		var b bytes.Buffer
 		j := ask(t, article(t), q)
-		if err := errors.Join(j.WriteJSON(&b), j.WriteText(&b, journey.TextOptions{}), j.WriteMermaid(&b)); err != nil {
+		if err := errors.Join(j.WriteJSON(&b), j.WriteText(&b, journey.TextOptions{}), journey.WriteMermaid(&b, []*journey.Journey{j})); err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {

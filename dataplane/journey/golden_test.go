@@ -106,7 +106,7 @@ func TestArticle(t *testing.T) {
 			}
 			testkit.Golden(t, p.name+".json", b.Bytes())
 			b.Reset()
-			if err := j.WriteMermaid(&b); err != nil {
+			if err := journey.WriteMermaid(&b, []*journey.Journey{j}); err != nil {
 				t.Fatal(err)
 			}
 			testkit.Golden(t, p.name+".mmd", b.Bytes())

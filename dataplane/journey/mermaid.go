@@ -7,22 +7,38 @@ import (
 	"strings"
 )
 
-// WriteMermaid writes a journey as a sequence diagram of Mermaid: a column for each
-// place, an arrow from place to place, a note for each program and host stack.
-func (j *Journey) WriteMermaid(w io.Writer) error {
+// WriteMermaid writes journeys as a sequence diagram of Mermaid: a column for each
+// place, an arrow from place to place, a note for each program and host stack. Of
+// several journeys each begins with its question, right across.
+func WriteMermaid(w io.Writer, js []*Journey) error {
 	d := &diagram{w: bufio.NewWriter(w), ids: map[string]string{}}
 	fmt.Fprintln(d.w, "sequenceDiagram")
-	for _, p := range j.Packets {
-		for _, s := range p.Steps {
-			d.participant(s.Place)
+	for _, j := range js {
+		for _, p := range j.Packets {
+			for _, s := range p.Steps {
+				d.participant(s.Place)
+			}
 		}
 	}
-	for _, p := range j.Packets {
-		d.packet(p)
+	across := "p1"
+	if n := len(d.ids); n > 1 {
+		across = fmt.Sprintf("p1,p%d", n)
 	}
-	v := &j.Verdict
-	if id, ok := d.ids[v.Place]; ok {
-		d.line("Note over %s: VERDICT %s<br/>%s", id, v.Outcome, escape(v.Because))
+	for _, j := range js {
+		if len(js) > 1 && len(d.ids) > 0 {
+			d.line("Note over %s: %s", across, escape(j.Question.String()))
+		}
+		for _, p := range j.Packets {
+			d.packet(p)
+		}
+		v := &j.Verdict
+		id, ok := d.ids[v.Place]
+		if !ok && len(js) > 1 && len(d.ids) > 0 { // else the next question would follow at once
+			id, ok = across, true
+		}
+		if ok {
+			d.line("Note over %s: VERDICT %s<br/>%s", id, v.Outcome, escape(v.Because))
+		}
 	}
 	return d.w.Flush()
 }

@@ -10,22 +10,32 @@ import (
 	"github.com/hooklab/hooklab/dataplane/dissect"
 )
 
-// WritePcapng writes the frames of a journey as a pcapng capture: an interface for
+// WritePcapng writes the frames of journeys as one pcapng capture: an interface for
 // each device as tcpdump would see it ("worker/eth0"), and two for each hook, before
 // and after its program ("worker/lxc1:from-container@entry", "…@exit", in the words of
 // xdpdump). Comments tell what the program did and decided, and what happened to the
-// packet until the next frame. The id of a packet is that of Packet.ID; time is virtual,
-// since boot.
-func (j *Journey) WritePcapng(w io.Writer) error {
-	out, err := dissect.NewWriter(w, dissect.Section{Comment: j.Question.String() + "\n" + j.Verdict.line()})
+// packet until the next frame. The id of a packet is that of Packet.ID, in a
+// further journey after those of the ones before; time is virtual, since boot.
+func WritePcapng(w io.Writer, js []*Journey) error {
+	c := &capture{ids: map[string]int{}}
+	var section dissect.Section
+	for _, j := range js {
+		if about := j.Question.String() + "\n" + j.Verdict.line(); len(js) == 1 {
+			section.Comment = about
+		} else {
+			c.pending = []string{about} // said of its first frame
+		}
+		for _, p := range j.Packets {
+			for _, s := range p.Steps {
+				c.step(p, s)
+			}
+		}
+		c.before += len(j.Packets)
+		c.pending = nil
+	}
+	out, err := dissect.NewWriter(w, section)
 	if err != nil {
 		return err
-	}
-	c := &capture{ids: map[string]int{}}
-	for _, p := range j.Packets {
-		for _, s := range p.Steps {
-			c.step(p, s)
-		}
 	}
 	for _, i := range c.interfaces {
 		if _, err := out.AddInterface(i); err != nil {
@@ -46,6 +56,7 @@ type capture struct {
 	interfaces []dissect.Interface
 	records    []dissect.Record
 	pending    []string // comments for the next record
+	before     int      // packets of the journeys before
 }
 
 func (c *capture) step(p *Packet, s *Step) {
@@ -79,9 +90,9 @@ func (c *capture) add(p *Packet, s *Step, name, about string, frame []byte, dir 
 		c.ids[name] = id
 		c.interfaces = append(c.interfaces, dissect.Interface{Name: name, Description: about})
 	}
-	title := strings.TrimSpace(fmt.Sprintf("packet %d%s", p.ID, p.relationText()))
+	title := strings.TrimSpace(fmt.Sprintf("packet %d%s", c.before+p.ID, p.relationText(c.before)))
 	c.records = append(c.records, dissect.Record{
-		Interface: id, Time: time.Unix(0, int64(s.at)), Data: frame, Direction: dir, ID: uint64(p.ID),
+		Interface: id, Time: time.Unix(0, int64(s.at)), Data: frame, Direction: dir, ID: uint64(c.before + p.ID),
 		Comments: slices.Concat([]string{title}, c.pending, notes),
 	})
 	c.pending = nil
@@ -89,7 +100,7 @@ func (c *capture) add(p *Packet, s *Step, name, about string, frame []byte, dir 
 
 // comment adds to what is said of the packet's frame before, or of its first one.
 func (c *capture) comment(p *Packet, text string) {
-	if n := len(c.records); n > 0 && c.records[n-1].ID == uint64(p.ID) {
+	if n := len(c.records); n > 0 && c.records[n-1].ID == uint64(c.before+p.ID) {
 		r := &c.records[n-1]
 		r.Comments = append(r.Comments, text)
 		return

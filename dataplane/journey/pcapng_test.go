@@ -18,7 +18,7 @@ import (
 func capture(tb testing.TB, j *journey.Journey) []byte {
 	tb.Helper()
 	var b bytes.Buffer
-	if err := j.WritePcapng(&b); err != nil {
+	if err := journey.WritePcapng(&b, []*journey.Journey{j}); err != nil {
 		tb.Fatal(err)
 	}
 	return b.Bytes()

@@ -56,15 +56,16 @@ func (p *Packet) title() string {
 	if p.ttl != 0 {
 		s += fmt.Sprintf(", TTL %d, %d bytes", p.ttl, p.length)
 	}
-	return s + p.relationText()
+	return s + p.relationText(0)
 }
 
-// relationText is what a packet is to another one, "  (answers 2)".
-func (p *Packet) relationText() string {
+// relationText is what a packet is to another one, "  (answers 2)". Ids count from that
+// of the first packet before.
+func (p *Packet) relationText(before int) string {
 	if p.Of == 0 {
 		return ""
 	}
-	return fmt.Sprintf("  (%s %d)", map[Relation]string{Answer: "answers", Failure: "because of", Asking: "asks for"}[p.Relation], p.Of)
+	return fmt.Sprintf("  (%s %d)", map[Relation]string{Answer: "answers", Failure: "because of", Asking: "asks for"}[p.Relation], before+p.Of)
 }
 
 // write writes every step of a packet, those of one place below its name.
