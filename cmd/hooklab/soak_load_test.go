@@ -37,9 +37,13 @@ type stream struct {
 }
 
 func (g *generators) start() {
-	// A half of the connections goes to the pods, a half to the service.
+	// A half of the connections goes to the pods, a half to the service, which leads to another
+	// port: the client's kernel may use one source port for both, and behind the translation
+	// they would be one connection, of which the later one's SYN ends the former.
+	const direct, service = 8080, 80
 	for _, ref := range []string{"same", "other"} {
-		g.serve(ref)
+		g.serve(ref, direct)
+		g.serve(ref, service)
 	}
 	tokens := make(chan struct{}, 100)
 	g.all.Go(func() {
@@ -54,9 +58,10 @@ func (g *generators) start() {
 	})
 	for i := range 32 {
 		to := netip.MustParseAddr([]string{"10.0.0.11", "10.0.1.11", "10.96.0.80", "10.96.0.80"}[i%4])
+		port := []int{direct, direct, service, service}[i%4]
 		g.inside("client", func() error {
 			for range tokens {
-				if err := connection(to, 80); err != nil {
+				if err := connection(to, port); err != nil {
 					return fmt.Errorf("connection to %v: %w", to, err)
 				}
 				g.connections.Add(1)
@@ -116,10 +121,10 @@ func (g *generators) paced(rate int, f func()) {
 
 // serve accepts connections, sends one byte and closes: so that the server keeps the
 // address in TIME_WAIT, and not the client, which would run out of ports.
-func (g *generators) serve(ref string) {
+func (g *generators) serve(ref string, port int) {
 	var l net.Listener
 	err := g.spaces[ref].Do(func() (err error) {
-		l, err = net.Listen("tcp4", ":80")
+		l, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
 		return err
 	})
 	if err != nil {
