@@ -65,7 +65,7 @@ func TestRaw(t *testing.T) {
 			ip.SetChecksum(header.IPv4HeaderChecksum(ip[:20]))
 			j, err := journey.Inject(c, engine, journey.Question{From: "a frame", To: "pod1-2"}, sim.Point{
 				Node: "cilium-worker", Device: "cilium_vxlan",
-				Tunnel: dataplane.TunnelKey{Present: true, ID: uint32(remote.Identity), Remote: [4]byte{172, 18, 0, 5}, TTL: 64},
+				Tunnel: dataplane.TunnelKey{Present: true, ID: remote.Identity, Remote: [4]byte{172, 18, 0, 5}, TTL: 64},
 			}, b)
 			if err != nil {
 				t.Fatal(err)
