@@ -2,6 +2,7 @@ package dissect_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,7 +88,7 @@ func tunnelled(frame []byte) bool {
 	if frame[12] == 0x86 && frame[13] == 0xdd {
 		next = frame[20]
 	}
-	return bridged || next == 4 || next == 41 || next == 0
+	return bridged || slices.Contains([]byte{4, 41, 94, 0}, next) // IPv4, IPv6, IPIP, options
 }
 
 // TestConnectionNames compares the names of all ICMP messages and ether types with
