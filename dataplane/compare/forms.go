@@ -3,10 +3,11 @@ package compare
 import (
 	"bytes"
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/hooklab/hooklab/internal/report"
 )
 
 // Schema names the form of WriteJSON.
@@ -79,17 +80,17 @@ func (r *Report) WriteJSON(out io.Writer, coverage bool) error {
 func (r *Report) WriteMarkdown(out io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s and %s: %s\n\n", r.Left.Name, r.Right.Name, r.verdict())
-	fmt.Fprintf(&b, "| | |\n|---|---|\n| left | %s |\n| right | %s |\n| input | %s |\n", cell(r.Left.String()), cell(r.Right.String()), cell(r.Input))
-	fmt.Fprintf(&b, "| compared | %s in %s, %s, %s |\n", count(r.Packets, "packet"), count(r.Worlds, "world"), count(r.Paths, "path"), count(r.Fields, "field"))
+	fmt.Fprintf(&b, "| | |\n|---|---|\n| left | %s |\n| right | %s |\n| input | %s |\n", report.Cell(r.Left.String()), report.Cell(r.Right.String()), report.Cell(r.Input))
+	fmt.Fprintf(&b, "| compared | %s in %s, %s, %s |\n", report.Count(r.Packets, "packet"), report.Count(r.Worlds, "world"), report.Count(r.Paths, "path"), report.Count(r.Fields, "field"))
 	for _, c := range r.gaps() {
-		fmt.Fprintf(&b, "| not compared | %s, %s: %s |\n", cell(c.Field), times(c.Count), cell(c.Why))
+		fmt.Fprintf(&b, "| not compared | %s, %s: %s |\n", report.Cell(c.Field), report.Times(c.Count), report.Cell(c.Why))
 	}
 	for i, d := range r.Differences {
-		fmt.Fprintf(&b, "\n## %d. %s: %s\n\n%s, %s %s. First: %s.\n\n", i+1, d.Class, d.Stage.Func, count(d.Count, "packet"), d.stageWords(), d.Stage, d.Where)
+		fmt.Fprintf(&b, "\n## %d. %s: %s\n\n%s, %s %s. First: %s.\n\n", i+1, d.Class, d.Stage.Func, report.Count(d.Count, "packet"), d.stageWords(), d.Stage, d.Where)
 		fmt.Fprintf(&b, "| field | %s | %s |\n|---|---|---|\n", r.Left.Name, r.Right.Name)
 		for j := range d.Fields {
 			f := &d.Fields[j]
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", cell(f.Field), cell(f.Left), cell(f.Right))
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", report.Cell(f.Field), report.Cell(f.Left), report.Cell(f.Right))
 		}
 		if d.Repro == nil {
 			continue
@@ -110,38 +111,12 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 	return err
 }
 
-// cell is text that a table's cell can hold.
-func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
-
-// JUnit's elements, as CI systems read them.
-type (
-	junitSuite struct {
-		XMLName  xml.Name    `xml:"testsuite"`
-		Name     string      `xml:"name,attr"`
-		Tests    int         `xml:"tests,attr"`
-		Failures int         `xml:"failures,attr"`
-		Skipped  int         `xml:"skipped,attr"`
-		Cases    []junitCase `xml:"testcase"`
-		Output   string      `xml:"system-out"`
-	}
-	junitCase struct {
-		Class   string        `xml:"classname,attr"`
-		Name    string        `xml:"name,attr"`
-		Failure *junitMessage `xml:"failure,omitempty"`
-		Skipped *junitMessage `xml:"skipped,omitempty"`
-	}
-	junitMessage struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",cdata"`
-	}
-)
-
 // WriteJUnit writes the report as a test suite: a case for each field that was compared
 // and passes where nothing differed, a failed case for each difference and expectation,
 // a skipped one for what was not compared.
 func (r *Report) WriteJUnit(out io.Writer) error {
 	name := r.Left.Name + " and " + r.Right.Name
-	s := junitSuite{Name: "hooklab compare: " + name}
+	s := report.Suite{Name: "hooklab compare: " + name}
 	var text strings.Builder
 	r.summary(&text)
 	s.Output = text.String()
@@ -154,37 +129,25 @@ func (r *Report) WriteJUnit(out io.Writer) error {
 				return err
 			}
 		}
-		s.Cases = append(s.Cases, junitCase{
-			Class: string(d.Class), Name: fmt.Sprintf("%d. %s", i+1, d.Stage.Func), Failure: &junitMessage{d.Where, b.String()},
+		s.Cases = append(s.Cases, report.Case{
+			Class: string(d.Class), Name: fmt.Sprintf("%d. %s", i+1, d.Stage.Func), Failure: &report.Message{Message: d.Where, Text: b.String()},
 		})
 		for j := range d.Fields {
 			failed[d.Fields[j].field.String()] = true
 		}
 	}
 	for _, f := range r.Failed {
-		s.Cases = append(s.Cases, junitCase{Class: "expectation", Name: f, Failure: &junitMessage{Message: f}})
+		s.Cases = append(s.Cases, report.Case{Class: "expectation", Name: f, Failure: &report.Message{Message: f}})
 	}
-	s.Failures = len(s.Cases)
 	for _, c := range r.Compared {
 		if !failed[c.Field] {
-			s.Cases = append(s.Cases, junitCase{Class: "compared", Name: fmt.Sprintf("%s, %s", c.Field, times(c.Count))})
+			s.Cases = append(s.Cases, report.Case{Class: "compared", Name: fmt.Sprintf("%s, %s", c.Field, report.Times(c.Count))})
 		}
 	}
 	for _, c := range r.gaps() {
-		s.Cases = append(s.Cases, junitCase{Class: "not compared", Name: fmt.Sprintf("%s, %s", c.Field, times(c.Count)), Skipped: &junitMessage{Message: c.Why}})
-		s.Skipped++
+		s.Cases = append(s.Cases, report.Case{Class: "not compared", Name: fmt.Sprintf("%s, %s", c.Field, report.Times(c.Count)), Skipped: &report.Message{Message: c.Why}})
 	}
-	s.Tests = len(s.Cases)
-	if _, err := io.WriteString(out, xml.Header); err != nil {
-		return err
-	}
-	enc := xml.NewEncoder(out)
-	enc.Indent("", "  ")
-	if err := enc.Encode(s); err != nil {
-		return err
-	}
-	_, err := io.WriteString(out, "\n")
-	return err
+	return s.Write(out)
 }
 
 // WriteCoverage writes which decisions of the datapath the compared packets reached.

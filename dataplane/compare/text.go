@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/hooklab/hooklab/internal/report"
 )
 
 // shownFields is how many fields of one difference the text lists.
@@ -30,10 +32,10 @@ func (r *Report) WriteText(out io.Writer) error {
 // summary is what every form of the report begins with.
 func (r *Report) summary(b *strings.Builder) {
 	fmt.Fprintf(b, "%s | %s\n%s\n", &r.Left, &r.Right, r.Input)
-	fmt.Fprintf(b, "%s compared in %s on %s, %s: %s\n", count(r.Packets, "packet"), count(r.Worlds, "world"),
-		count(r.Paths, "path"), count(r.Fields, "field"), r.verdict())
+	fmt.Fprintf(b, "%s compared in %s on %s, %s: %s\n", report.Count(r.Packets, "packet"), report.Count(r.Worlds, "world"),
+		report.Count(r.Paths, "path"), report.Count(r.Fields, "field"), r.verdict())
 	for _, c := range r.gaps() {
-		fmt.Fprintf(b, "not compared: %s, %s: %s\n", c.Field, times(c.Count), c.Why)
+		fmt.Fprintf(b, "not compared: %s, %s: %s\n", c.Field, report.Times(c.Count), c.Why)
 	}
 }
 
@@ -43,34 +45,16 @@ func (r *Report) verdict() string {
 	if r.Differing == 0 {
 		parts = append(parts, "no difference")
 	} else {
-		parts = append(parts, fmt.Sprintf("%s in %s", count(r.Differing, "packet differs", "packets differ"), count(len(r.Differences), "way")))
+		parts = append(parts, fmt.Sprintf("%s in %s", report.Count(r.Differing, "packet differs", "packets differ"), report.Count(len(r.Differences), "way")))
 	}
 	if len(r.Failed) > 0 {
-		parts = append(parts, count(len(r.Failed), "expectation failed", "expectations failed"))
+		parts = append(parts, report.Count(len(r.Failed), "expectation failed", "expectations failed"))
 	}
 	return strings.Join(parts, ", ")
 }
 
-// count is a number with its noun, whose plural is the second word or has an s.
-func count(n int, noun ...string) string {
-	switch {
-	case n == 1:
-		return "1 " + noun[0]
-	case len(noun) > 1:
-		return fmt.Sprintf("%d %s", n, noun[1])
-	}
-	return fmt.Sprintf("%d %ss", n, noun[0])
-}
-
-func times(n int) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
-}
-
 func (d *Difference) text(b *strings.Builder, n int, left, right string) {
-	fmt.Fprintf(b, "\n%d. %s differs, %s\n", n, d.Class, count(d.Count, "packet"))
+	fmt.Fprintf(b, "\n%d. %s differs, %s\n", n, d.Class, report.Count(d.Count, "packet"))
 	fmt.Fprintf(b, "   %s %s\n", d.stageWords(), d.Stage)
 	if others := d.Stage.others(); len(others) > 0 {
 		fmt.Fprintf(b, "   or in what else ran since both last did the same: %s\n", strings.Join(others, ", "))
@@ -104,7 +88,7 @@ func (d *Difference) stageWords() string {
 
 // reproWords say what the scenario is that shows the difference.
 func (d *Difference) reproWords() string {
-	s := "to see it: " + count(d.Packets, "packet")
+	s := "to see it: " + report.Count(d.Packets, "packet")
 	if !d.Shrunk {
 		s += ", not shrunk"
 	}

@@ -2,11 +2,12 @@ package live
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/hooklab/hooklab/internal/report"
 )
 
 // Schema names the form of WriteJSON.
@@ -34,16 +35,16 @@ func (r *Report) summary(b *strings.Builder) {
 		fmt.Fprintf(b, "changed on one side: %s\n", x)
 	}
 	fmt.Fprintf(b, "%s run on both sides, %d | %d frames captured at %s, %s compared: %s\n",
-		count(r.Programs, "program"), r.LeftFrames, r.RightFrames, count(r.Places, "place"), count(r.Fields, "field"), r.verdict())
+		report.Count(r.Programs, "program"), r.LeftFrames, r.RightFrames, report.Count(r.Places, "place"), report.Count(r.Fields, "field"), r.verdict())
 	for _, g := range r.reasons() {
-		fmt.Fprintf(b, "differs legitimately: %s, such as %s: %s\n", times(g.Count), g.What, g.Why)
+		fmt.Fprintf(b, "differs legitimately: %s, such as %s: %s\n", report.Times(g.Count), g.What, g.Why)
 	}
 	for i := range r.Unrepeated {
 		fmt.Fprintf(b, "not seen again when run once more: %s\n", r.Unrepeated[i].short())
 	}
 	for _, g := range r.NotCompared {
 		if g.Count > 0 {
-			fmt.Fprintf(b, "not compared: %s, %s: %s\n", g.What, times(g.Count), g.Why)
+			fmt.Fprintf(b, "not compared: %s, %s: %s\n", g.What, report.Times(g.Count), g.Why)
 		} else {
 			fmt.Fprintf(b, "not compared: %s: %s\n", g.What, g.Why)
 		}
@@ -54,21 +55,7 @@ func (r *Report) verdict() string {
 	if r.Same() {
 		return "no difference"
 	}
-	return count(len(r.Differences), "difference")
-}
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-func times(n int) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
+	return report.Count(len(r.Differences), "difference")
 }
 
 // where is the place and the packets.
@@ -140,7 +127,7 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s and %s: %s\n\n| | |\n|---|---|\n", r.Left.Engine, r.Right.Engine, r.verdict())
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "| %s | %s |\n", name, cell(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(&b, "| %s | %s |\n", name, report.Cell(fmt.Sprintf(format, args...)))
 	}
 	row("left", "%s", r.Left)
 	row("right", "%s", r.Right)
@@ -148,10 +135,10 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 	for _, x := range r.Changes {
 		row("changed on one side", "%s", x)
 	}
-	row("compared", "%s, %s, %s", count(r.Programs, "program"), count(r.Places, "place"), count(r.Fields, "field"))
+	row("compared", "%s, %s, %s", report.Count(r.Programs, "program"), report.Count(r.Places, "place"), report.Count(r.Fields, "field"))
 	row("frames", "%d left, %d right", r.LeftFrames, r.RightFrames)
 	for _, g := range r.reasons() {
-		row("differs legitimately", "%s, such as %s: %s", times(g.Count), g.What, g.Why)
+		row("differs legitimately", "%s, such as %s: %s", report.Times(g.Count), g.What, g.Why)
 	}
 	for i := range r.Unrepeated {
 		row("not seen again", "%s", r.Unrepeated[i].short())
@@ -163,43 +150,17 @@ func (r *Report) WriteMarkdown(out io.Writer) error {
 		d := &r.Differences[i]
 		fmt.Fprintf(&b, "\n## %d. %s: %s\n\n%s\n\n| field | %s | %s |\n|---|---|---|\n", i+1, d.Class, d.Step, d.where(), r.Left.Engine, r.Right.Engine)
 		for _, f := range d.Fields {
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", cell(f.Field), cell(f.Left), cell(f.Right))
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", report.Cell(f.Field), report.Cell(f.Left), report.Cell(f.Right))
 		}
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-// cell is text that a table's cell can hold.
-func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
-
-// JUnit's elements, as CI systems read them.
-type (
-	junitSuite struct {
-		XMLName  xml.Name    `xml:"testsuite"`
-		Name     string      `xml:"name,attr"`
-		Tests    int         `xml:"tests,attr"`
-		Failures int         `xml:"failures,attr"`
-		Skipped  int         `xml:"skipped,attr"`
-		Cases    []junitCase `xml:"testcase"`
-		Output   string      `xml:"system-out"`
-	}
-	junitCase struct {
-		Class   string        `xml:"classname,attr"`
-		Name    string        `xml:"name,attr"`
-		Failure *junitMessage `xml:"failure,omitempty"`
-		Skipped *junitMessage `xml:"skipped,omitempty"`
-	}
-	junitMessage struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",cdata"`
-	}
-)
-
 // WriteJUnit writes the report as a test suite: a failed case for each difference, one
 // that passes for all that is alike, a skipped one for what was not compared.
 func (r *Report) WriteJUnit(out io.Writer) error {
-	s := junitSuite{Name: fmt.Sprintf("hooklab compare --live: %s and %s", r.Left.Engine, r.Right.Engine)}
+	s := report.Suite{Name: fmt.Sprintf("hooklab compare --live: %s and %s", r.Left.Engine, r.Right.Engine)}
 	var text strings.Builder
 	r.summary(&text)
 	s.Output = text.String()
@@ -207,23 +168,11 @@ func (r *Report) WriteJUnit(out io.Writer) error {
 		d := &r.Differences[i]
 		var b strings.Builder
 		d.text(&b, i+1, r.Left.Engine, r.Right.Engine)
-		s.Cases = append(s.Cases, junitCase{Class: d.Class, Name: fmt.Sprintf("%d. %s", i+1, d.Step), Failure: &junitMessage{d.where(), b.String()}})
+		s.Cases = append(s.Cases, report.Case{Class: d.Class, Name: fmt.Sprintf("%d. %s", i+1, d.Step), Failure: &report.Message{Message: d.where(), Text: b.String()}})
 	}
-	s.Failures = len(s.Cases)
-	s.Cases = append(s.Cases, junitCase{Class: "compared", Name: fmt.Sprintf("%s of %s", count(r.Fields, "field"), count(r.Programs, "program"))})
+	s.Cases = append(s.Cases, report.Case{Class: "compared", Name: fmt.Sprintf("%s of %s", report.Count(r.Fields, "field"), report.Count(r.Programs, "program"))})
 	for _, g := range r.NotCompared {
-		s.Cases = append(s.Cases, junitCase{Class: "not compared", Name: g.What, Skipped: &junitMessage{Message: g.Why}})
-		s.Skipped++
+		s.Cases = append(s.Cases, report.Case{Class: "not compared", Name: g.What, Skipped: &report.Message{Message: g.Why}})
 	}
-	s.Tests = len(s.Cases)
-	if _, err := io.WriteString(out, xml.Header); err != nil {
-		return err
-	}
-	enc := xml.NewEncoder(out)
-	enc.Indent("", "  ")
-	if err := enc.Encode(s); err != nil {
-		return err
-	}
-	_, err := io.WriteString(out, "\n")
-	return err
+	return s.Write(out)
 }
