@@ -11,6 +11,7 @@ import (
 	"github.com/hooklab/hooklab/dataplane/bytecode"
 	"github.com/hooklab/hooklab/dataplane/compare"
 	"github.com/hooklab/hooklab/dataplane/kernel"
+	"github.com/hooklab/hooklab/internal/testkit"
 	"github.com/hooklab/hooklab/maps"
 )
 
@@ -27,9 +28,7 @@ func TestFound(t *testing.T) {
 // TestPrivilegedFound is the same in the kernel.
 func TestPrivilegedFound(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("needs root")
-	}
+	testkit.RequireRoot(t)
 	b := twin(t)
 	found(t, compare.Engine{Name: "kernel", New: func() (dataplane.Runner, error) { return kernel.New(b, kernel.Options{}) }})
 }
