@@ -210,6 +210,23 @@ func (n *NS) AddNeigh(dev string, ip netip.Addr, mac MAC) error {
 	return nil
 }
 
+// ReserveNeigh gives a neighbour its place in the kernel's table before it is asked for its
+// address, for as long as the device is there. The kernel counts the entries of all
+// namespaces together and has no place for more than net.ipv4.neigh.default.gc_thresh3,
+// 1024 by default; those that were learned from outside, as this one says of itself, are
+// not counted (neigh_alloc in net/core/neighbour.c). ARP then goes on as without.
+func (n *NS) ReserveNeigh(dev string, ip netip.Addr) error {
+	h, l, err := n.link(dev)
+	if err != nil {
+		return err
+	}
+	err = h.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, State: unix.NUD_NONE, Flags: unix.NTF_EXT_LEARNED, IP: ip.AsSlice()})
+	if err != nil {
+		return fmt.Errorf("reserve neighbour %s on %s: %w", ip, dev, explain(err, needNetAdmin))
+	}
+	return nil
+}
+
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

@@ -2,8 +2,10 @@ package netns_test
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
@@ -103,6 +105,55 @@ func TestPrivilegedNodeRoutes(t *testing.T) {
 	}
 	if err := ns.AddRoute(netns.Route{Dst: prefix("10.244.2.0/24"), Via: router, Dev: "cilium_host"}); !errors.Is(err, unix.EEXIST) {
 		t.Errorf("route added twice: %v, want EEXIST", err)
+	}
+}
+
+// TestPrivilegedReserveNeigh: a reserved neighbour is not counted, which its flag tells, and
+// is found by ARP as any other.
+func TestPrivilegedReserveNeigh(t *testing.T) {
+	t.Parallel()
+	one, two := testkit.NetNS(t), testkit.NetNS(t)
+	there := addr("10.0.0.2")
+	must(t,
+		one.AddVeth(netns.Link{Name: "eth0", Up: true}, two, netns.Link{Name: "eth0", MAC: macB, Up: true}),
+		one.AddAddr("eth0", prefix("10.0.0.1/24")), two.AddAddr("eth0", netip.PrefixFrom(there, 24)),
+		one.ReserveNeigh("eth0", there),
+	)
+	neighbour := func() (n netlink.Neigh) {
+		must(t, one.Do(func() error {
+			list, err := netlink.NeighList(0, netlink.FAMILY_V4)
+			for _, n = range list {
+				if n.IP.Equal(there.AsSlice()) {
+					return err
+				}
+			}
+			return errors.Join(err, errors.New("there is no such neighbour"))
+		}))
+		return n
+	}
+	if n := neighbour(); n.Flags&unix.NTF_EXT_LEARNED == 0 || n.State != unix.NUD_NONE {
+		t.Errorf("reserved: flags %#x, state %#x; want %#x and none", n.Flags, n.State, unix.NTF_EXT_LEARNED)
+	}
+	var in net.PacketConn
+	must(t, two.Do(func() (err error) {
+		in, err = net.ListenPacket("udp4", "10.0.0.2:9")
+		return err
+	}))
+	defer in.Close()
+	must(t, one.Do(func() error {
+		out, err := net.Dial("udp4", "10.0.0.2:9")
+		if err != nil {
+			return err
+		}
+		_, err = out.Write([]byte("?"))
+		return errors.Join(err, out.Close())
+	}))
+	must(t, in.SetReadDeadline(time.Now().Add(10*time.Second)))
+	if _, _, err := in.ReadFrom(make([]byte, 1)); err != nil {
+		t.Errorf("to a reserved neighbour: %v", err)
+	}
+	if n := neighbour(); n.Flags&unix.NTF_EXT_LEARNED == 0 || n.HardwareAddr.String() != macB.String() {
+		t.Errorf("found: flags %#x, address %v; want %#x and %v", n.Flags, n.HardwareAddr, unix.NTF_EXT_LEARNED, macB)
 	}
 }
 

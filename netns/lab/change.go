@@ -286,7 +286,7 @@ func (x *changer) addPod(p *cluster.Pod) error {
 	if err != nil {
 		return err
 	}
-	on := &seat{node: &n, ns: l.space(KindNode, n.Name), wire: l.state.Wire}
+	on := &seat{node: &n, ns: l.space(KindNode, n.Name), wire: l.state.Wire, crowded: crowded(l.cluster)}
 	port, err := buildPod(ns, &p.Endpoint, on, int(x.settings.MTU))
 	if err != nil {
 		return err

@@ -116,5 +116,21 @@ func podRoute(n, other *cluster.Node, s *cluster.Settings) netns.Route {
 	return r
 }
 
+// reservePeers gives a node of a crowded lab the other nodes as neighbours.
+func reservePeers(ns *netns.NS, c *cluster.Cluster, n *cluster.Node) error {
+	if !crowded(c) {
+		return nil
+	}
+	for _, other := range c.Nodes() {
+		if other.Name == n.Name {
+			continue
+		}
+		if err := ns.ReserveNeigh(uplink, other.IP); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // single is the prefix that holds one address.
 func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

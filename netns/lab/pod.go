@@ -48,6 +48,12 @@ func buildPod(ns *netns.NS, e *cluster.Endpoint, on *seat, mtu int) (port *netns
 		func() error {
 			return ns.AddRoute(netns.Route{Dst: anywhere, Via: router, Dev: podDevice, MTU: mtu - tunnel.Overhead})
 		},
+		func() error {
+			if !on.crowded {
+				return nil
+			}
+			return ns.ReserveNeigh(podDevice, router)
+		},
 	})
 	if err != nil && port != nil {
 		err = errors.Join(err, port.Close())
@@ -57,6 +63,13 @@ func buildPod(ns *netns.NS, e *cluster.Endpoint, on *seat, mtu int) (port *netns
 	}
 	return port, nil
 }
+
+// crowd is how many pods a lab may have before it could fill the kernel's one table of
+// neighbours, 1024 entries, together with other labs.
+const crowd = 256
+
+// crowded says that namespaces must not count on a place in that table.
+func crowded(c *cluster.Cluster) bool { return len(c.Pods()) > crowd }
 
 // openPodVeth makes a veth pair: the pod's eth0, and on the node the lxc device that the
 // maps name, with its index and address, behind which the node's stack sees nothing.

@@ -356,6 +356,7 @@ func (l *Lab) buildNode(wire *netns.NS, n *cluster.Node, s *cluster.Settings) er
 		func() error { return joinWire(wire, ns, n, s) },
 		func() error { return buildHost(ns, l.cluster, n, &cfg, l.attachers[l.engineOf(n)] != nil) },
 		func() error { return ns.SetServices(frontends(l.cluster)) },
+		func() error { return reservePeers(ns, l.cluster, n) },
 	})
 }
 
@@ -365,6 +366,7 @@ func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
 		cluster: l.cluster, node: n, ns: l.space(KindNode, n.Name), log: l.log,
 		engineName: l.engineOf(n), engine: l.engines[l.engineOf(n)], attacher: l.attachers[l.engineOf(n)],
 		endpoints: l.cluster.Endpoints(n.Name), underlay: l.underlay, wire: l.state.Wire,
+		crowded: crowded(l.cluster),
 	}
 	if l.state.PinMaps {
 		to.pins = l.home.mapPins(n.Name)

@@ -86,6 +86,7 @@ type seat struct {
 	log        *slog.Logger
 	underlay   string // see Options
 	wire       string // wireTAP or wireVeth
+	crowded    bool   // see crowded
 	pins       string // directory for the maps of a kernel node; "": they are not pinned
 }
 
