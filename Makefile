@@ -43,9 +43,12 @@ kill: ## Kill labs 30 times at random moments and look what is left (root)
 soak: ## Keep a lab under mixed load for SOAK (10m), looking for losses and leaks (root, iperf3, tshark)
 	SOAK=$${SOAK:-10m} $(GO) test ./cmd/hooklab -run TestPrivilegedSoak -v -count=1 -timeout 60m
 
-bench-lab: build ## Measure labs beside the kernel and Open vSwitch, write docs/BENCHMARKS.md (root, iperf3, openvswitch-switch; 15 minutes)
+bench-lab: bench-start ## Measure labs beside the kernel and Open vSwitch, write docs/BENCHMARKS.md (root, iperf3, openvswitch-switch; 15 minutes)
+	bin/benchlab -o docs/BENCHMARKS.md
+
+bench-start: build ## Measure how long labs of up to 1,000 pods take to come and go; all pods must ping; writes docs/STARTUP.md (root, ping)
 	$(GO) build -trimpath -o bin/ ./internal/benchlab
-	bin/benchlab -hooklab bin/hooklab -o docs/BENCHMARKS.md
+	bin/benchlab -startup -o docs/STARTUP.md
 
 bench-engines: ## Measure a packet in each engine on each path, in turns; writes docs/ENGINES.md (root)
 	$(GO) run ./internal/benchengines -o docs/ENGINES.md
@@ -70,4 +73,4 @@ clean: ## Remove what was built
 bench-trace: build ## Measure trace beside version, and simulations of up to 2,000 nodes; writes docs/TRACE-BENCHMARKS.md
 	$(GO) run ./internal/benchtrace
 
-.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill soak bench bench-lab bench-engines bench-trace golden docs bpf check deps clean
+.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill soak bench bench-lab bench-start bench-engines bench-trace golden docs bpf check deps clean

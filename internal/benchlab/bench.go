@@ -28,7 +28,6 @@ type bench struct {
 	dir      string
 	subjects []*subject
 	results  map[string]*results
-	startup  []startup
 	loads    []float64 // load averages
 	undo     []func() error
 	mixed    *exec.Cmd // the lab of interop

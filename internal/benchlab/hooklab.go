@@ -2,14 +2,11 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/hooklab/hooklab/netns"
 	"github.com/hooklab/hooklab/netns/lab"
@@ -96,72 +93,4 @@ func address(ns *netns.NS) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("no address in %q", out)
-}
-
-// startup is how long a lab takes.
-type startup struct {
-	nodes, pods int
-	up, down    []time.Duration
-	rss         []int // bytes of the lab's process
-}
-
-// measureStartup brings labs of several sizes up and down.
-func (b *bench) measureStartup(ctx context.Context) error {
-	for _, size := range []struct{ nodes, pods, repeats int }{{2, 0, 3}, {2, 2, 5}, {2, 50, 3}, {10, 100, 1}} {
-		r := startup{nodes: size.nodes, pods: size.pods}
-		for range size.repeats {
-			if err := context.Cause(ctx); err != nil {
-				return err
-			}
-			start := time.Now()
-			if err := b.up("start", manyPods(size.nodes, size.pods)); err != nil {
-				return err
-			}
-			r.up = append(r.up, time.Since(start))
-			state, err := b.runDir().State("start")
-			if err != nil {
-				return err
-			}
-			rss, err := residentBytes(state.Process.PID)
-			if err != nil {
-				return err
-			}
-			r.rss = append(r.rss, rss)
-			start = time.Now()
-			if err := b.down("start"); err != nil {
-				return err
-			}
-			r.down = append(r.down, time.Since(start))
-		}
-		b.startup = append(b.startup, r)
-		fmt.Fprintf(os.Stderr, "start-up %d×%d: %v\n", size.nodes, size.pods, r.up)
-	}
-	return nil
-}
-
-func manyPods(nodes, pods int) string {
-	var t strings.Builder
-	t.WriteString("apiVersion: hooklab.io/v1alpha1\nkind: Lab\nmetadata: {name: start}\nspec:\n  nodes:\n")
-	for n := range nodes {
-		fmt.Fprintf(&t, "  - {name: node%d}\n", n)
-	}
-	if pods > 0 {
-		t.WriteString("  pods:\n")
-	}
-	for n := range nodes {
-		for p := range pods {
-			fmt.Fprintf(&t, "  - {name: pod%d-%d, node: node%d}\n", n, p, n)
-		}
-	}
-	return t.String()
-}
-
-// residentBytes is a process's resident set.
-func residentBytes(pid int) (int, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0, err
-	}
-	pages, err := strconv.Atoi(strings.Fields(string(data))[1])
-	return pages * os.Getpagesize(), err
 }

@@ -1,10 +1,12 @@
 // Command benchlab measures a lab's paths beside the kernel's own, Open vSwitch's
 // userspace datapath and a naive forwarder: all of them up at the same time, one
 // measurement after the other, round after round, so that the ratios hold whatever else
-// the machine does. It needs root, iperf3 and Open vSwitch, and writes a page.
+// the machine does. It needs root, iperf3 and Open vSwitch, and writes a page. With
+// -startup it measures how long labs take to come and go instead, and needs ping.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -42,12 +44,12 @@ func main() {
 	}
 	var o options
 	flag.StringVar(&o.hooklab, "hooklab", "bin/hooklab", "program to measure")
-	flag.StringVar(&o.out, "o", "docs/BENCHMARKS.md", "page to write; - is standard output")
+	flag.StringVar(&o.out, "o", "-", "page to write; - is standard output")
 	flag.IntVar(&o.repeats, "n", 5, "rounds")
 	flag.DurationVar(&o.duration, "d", time.Second, "length of one measurement")
 	only := flag.String("only", "", "measure only subjects whose name this regular expression matches")
 	flag.StringVar(&o.figures, "figures", "", "measure only these: "+strings.Join(figureNames(), ",")+"; empty: all")
-	flag.BoolVar(&o.startup, "startup", true, "measure how long labs take to come up, too")
+	flag.BoolVar(&o.startup, "startup", false, "measure how long labs take to come and go, and nothing else")
 	flag.IntVar(&o.nice, "nice", -16, "niceness of the session meanwhile")
 	flag.Parse()
 	var err error
@@ -80,7 +82,7 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	b := &bench{options: o, dir: dir, results: map[string]*results{}}
-	defer func() { err = errors.Join(err, b.close(), os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, b.end()) }()
 	// Others on this machine shall not decide the figures. Without the privilege, or
 	// without automatic groups, the ratios are noisier.
 	if was, err := os.ReadFile(autogroup); err == nil && o.nice != 0 {
@@ -92,10 +94,25 @@ func run(ctx context.Context, o *options) (err error) {
 	if b.options.hooklab, err = filepath.Abs(o.hooklab); err != nil {
 		return err
 	}
+	if o.startup {
+		sizes, err := b.measureStartup(ctx)
+		if err != nil {
+			return err
+		}
+		return b.write(func(w io.Writer) error { return b.startupPage(w, sizes) })
+	}
+	if err := b.measurePaths(ctx); err != nil {
+		return err
+	}
+	return b.write(b.page)
+}
+
+// measurePaths measures all subjects, round after round.
+func (b *bench) measurePaths(ctx context.Context) error {
 	if err := b.build(); err != nil {
 		return err
 	}
-	for round := range o.repeats {
+	for round := range b.options.repeats {
 		for _, s := range b.subjects {
 			if err := context.Cause(ctx); err != nil {
 				return err
@@ -105,34 +122,38 @@ func run(ctx context.Context, o *options) (err error) {
 			if err := b.measure(ctx, s); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			fmt.Fprintf(os.Stderr, "round %d of %d: %-40s %v\n", round+1, o.repeats, s.name, time.Since(start).Round(time.Millisecond))
+			fmt.Fprintf(os.Stderr, "round %d of %d: %-40s %v\n", round+1, b.options.repeats, s.name, time.Since(start).Round(time.Millisecond))
 		}
 	}
-	if err := b.close(); err != nil {
-		return err
-	}
-	if o.startup {
-		if err := b.measureStartup(ctx); err != nil {
-			return err
-		}
-	}
-	return b.write()
+	return b.close()
 }
 
-func (b *bench) write() error {
-	var w io.Writer = os.Stdout
-	if b.options.out != "-" {
-		f, err := os.Create(b.options.out)
-		if err != nil {
-			return err
-		}
-		defer f.Close() //nolint:errcheck // Sync tells
-		if err := b.page(f); err != nil {
-			return err
-		}
-		return f.Sync()
+// write writes a page to where it belongs.
+func (b *bench) write(page func(io.Writer) error) error {
+	if b.options.out == "-" {
+		return page(os.Stdout)
 	}
-	return b.page(w)
+	var t bytes.Buffer
+	if err := page(&t); err != nil {
+		return err
+	}
+	return os.WriteFile(b.options.out, t.Bytes(), 0o644)
+}
+
+// end takes everything down. If a lab stays its directory does, too: mounts are in it,
+// and what says how to remove them.
+func (b *bench) end() error {
+	err := b.close()
+	left, listErr := b.runDir().Remains()
+	if err = errors.Join(err, listErr); len(left) > 0 {
+		_, downErr := output(nil, b.env(), b.options.hooklab, "down", "--all")
+		err = errors.Join(err, downErr)
+	}
+	if left, listErr = b.runDir().Remains(); len(left) > 0 || listErr != nil {
+		return fmt.Errorf("%w; labs %v are left: run\nHOOKLAB_RUN_DIR=%s %s down --all && rm -r %s",
+			errors.Join(err, listErr), left, b.runDir(), b.options.hooklab, b.dir)
+	}
+	return errors.Join(err, os.RemoveAll(b.dir))
 }
 
 // wanted tells whether a subject is to be measured.

@@ -139,7 +139,6 @@ between processes, in round trips above all. docs/PERFORMANCE.md says where the 
 		fmt.Fprintln(&t)
 	}
 	b.ratios(&t)
-	b.startups(&t)
 	_, err := w.Write(t.Bytes())
 	return err
 }
@@ -164,40 +163,6 @@ func (b *bench) ratios(t *bytes.Buffer) {
 		fmt.Fprintf(t, "| %s | %.2f | %s %g | %s |\n", x.what, got, sign, x.want, mark)
 	}
 	fmt.Fprintln(t)
-}
-
-func (b *bench) startups(t *bytes.Buffer) {
-	if len(b.startup) == 0 {
-		return
-	}
-	fmt.Fprint(t, "## Start-up\n\n`hooklab up --detach` and `hooklab down`, whole commands; memory is the lab process's resident set.\n\n"+
-		"| nodes × pods each | up s | down s | memory MiB | KiB a pod |\n|---|---|---|---|---|\n")
-	var empty float64
-	for _, s := range b.startup {
-		up, down, rss := median(seconds(s.up)), median(seconds(s.down)), median(floats(s.rss))
-		if s.pods == 0 {
-			empty = rss
-		}
-		each := "–"
-		if n := s.nodes * s.pods; n >= 100 {
-			each = fmt.Sprintf("%.0f", (rss-empty)/1024/float64(n))
-		}
-		fmt.Fprintf(t, "| %d × %d | %.2f | %.2f | %.0f | %s |\n", s.nodes, s.pods, up, down, rss/(1<<20), each)
-	}
-}
-
-func seconds(d []time.Duration) (s []float64) {
-	for _, v := range d {
-		s = append(s, v.Seconds())
-	}
-	return s
-}
-
-func floats(n []int) (f []float64) {
-	for _, v := range n {
-		f = append(f, float64(v))
-	}
-	return f
 }
 
 // loadAverage is the machine's, of one minute; 0 if it is not known.
