@@ -104,27 +104,24 @@ func (n Trace) OriginalIP() netip.Addr {
 	return netip.AddrFrom4([4]byte(n.OrigIP[:4]))
 }
 
-// Direction is "ingress" or "egress".
+// Direction is "ingress" or "egress"; the monitor knows no third.
 func (n Verdict) Direction() string {
-	switch n.Dir {
-	case code.Ingress:
+	if n.Dir == code.Ingress {
 		return "ingress"
-	case code.Egress:
-		return "egress"
-	default:
-		return "unknown"
 	}
+	return "egress"
 }
 
-// Action is what the policy decided: a positive verdict is a proxy's port.
+// Action is what the policy decided: a positive verdict is a proxy's port, and what only
+// the audit mode has let through is told as that.
 func (n Verdict) Action() string {
 	switch {
+	case n.Audited:
+		return "audit"
 	case n.Verdict < 0:
 		return "deny"
 	case n.Verdict > 0:
 		return "redirect"
-	case n.Audited:
-		return "audit"
 	}
 	return "allow"
 }

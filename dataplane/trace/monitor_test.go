@@ -1,6 +1,8 @@
 package trace_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/hooklab/hooklab/dataplane/code"
@@ -46,24 +48,55 @@ func TestMonitorLine(t *testing.T) {
 			trace.Drop{Common: common(151, 3), SrcLabel: 2, DstLabel: 0, DstID: 0, Line: 716, File: code.FileHost},
 			"xx drop (Stale or unroutable IP) flow 0x1a2b to endpoint 0, file bpf_host.c line 716, , identity world->unknown: " + conn,
 		},
-		{
-			"verdict",
-			trace.Verdict{Common: common(0, 51), RemoteLabel: 19140, DstPort: 80, Proto: 6, Dir: code.Ingress, Match: code.MatchL3L4},
-			"Policy verdict log: flow 0x1a2b local EP ID 51, remote ID 19140, proto 6, ingress, action allow, match L3-L4, " + conn,
-		},
-		{
-			"denied",
-			trace.Verdict{Common: common(0, 51), RemoteLabel: 2, Verdict: -133, Proto: 17, Dir: code.Egress},
-			"Policy verdict log: flow 0x1a2b local EP ID 51, remote ID world, proto 17, egress, action deny, match none, " + conn,
-		},
 		{"something else", "text", ""},
 	} {
 		if got := names.Line(tt.n, conn); got != tt.want {
 			t.Errorf("%s:\n%s, want\n%s", tt.name, got, tt.want)
 		}
 	}
-	numeric := trace.Names{Numeric: true}
-	if got := numeric.Identity(1); got != "1" {
-		t.Errorf("numeric identity %q, want 1", got)
+}
+
+// TestVerdictLine goes through all that the line of a policy verdict may say (SPEC 14.12).
+func TestVerdictLine(t *testing.T) {
+	t.Parallel()
+	const conn = "10.0.1.178:40000 -> 10.0.1.79:80 tcp SYN"
+	base := trace.Verdict{Common: trace.Common{Source: 51, Hash: 0x1a2b}, RemoteLabel: 19140, DstPort: 80, Proto: 6, Dir: code.Ingress, Match: code.MatchL3L4}
+	for _, tt := range []struct {
+		change func(*trace.Verdict)
+		want   string // from the remote identity to the match
+	}{
+		{func(*trace.Verdict) {}, "remote ID 19140, proto 6, ingress, action allow, match L3-L4"},
+		{func(v *trace.Verdict) { v.Dir = code.Egress }, "remote ID 19140, proto 6, egress, action allow, match L3-L4"},
+		{func(v *trace.Verdict) { v.Dir = 0 }, "remote ID 19140, proto 6, egress, action allow, match L3-L4"},
+		{func(v *trace.Verdict) { v.Proto = 17; v.Dir = code.Egress }, "remote ID 19140, proto 17, egress, action allow, match L3-L4"},
+
+		{func(v *trace.Verdict) { v.Verdict, v.Match = -133, code.MatchNone }, "remote ID 19140, proto 6, ingress, action deny, match none"},
+		{func(v *trace.Verdict) { v.Verdict = -181 }, "remote ID 19140, proto 6, ingress, action deny, match L3-L4"},
+		{func(v *trace.Verdict) { v.Verdict = 0x1027 }, "remote ID 19140, proto 6, ingress, action redirect, match L3-L4"},
+		{func(v *trace.Verdict) { v.Audited, v.Match = true, code.MatchNone }, "remote ID 19140, proto 6, ingress, action audit, match none"},
+		{func(v *trace.Verdict) { v.Audited, v.Verdict = true, -133 }, "remote ID 19140, proto 6, ingress, action audit, match L3-L4"},
+
+		{func(v *trace.Verdict) { v.Match = code.MatchL3 }, "remote ID 19140, proto 6, ingress, action allow, match L3-Only"},
+		{func(v *trace.Verdict) { v.Match = code.MatchL4 }, "remote ID 19140, proto 6, ingress, action allow, match L4-Only"},
+		{func(v *trace.Verdict) { v.Match = code.MatchAll }, "remote ID 19140, proto 6, ingress, action allow, match all"},
+		{func(v *trace.Verdict) { v.Match = 7 }, "remote ID 19140, proto 6, ingress, action allow, match unknown"},
+	} {
+		v := base
+		tt.change(&v)
+		if got, want := (trace.Names{}).Line(v, conn), "Policy verdict log: flow 0x1a2b local EP ID 51, "+tt.want+", "+conn; got != want {
+			t.Errorf("\n%s, want\n%s", got, want)
+		}
+	}
+	for id, want := range []string{"unknown", "host", "world", "unmanaged", "health", "init", "remote-node", "kube-apiserver", "ingress", "9"} {
+		v := base
+		v.RemoteLabel = uint32(id)
+		for _, numeric := range []bool{false, true} {
+			if numeric {
+				want = strconv.Itoa(id)
+			}
+			if got := (trace.Names{Numeric: numeric}).Line(v, conn); !strings.Contains(got, ", remote ID "+want+", proto ") {
+				t.Errorf("numeric %v: %s, want identity %s", numeric, got, want)
+			}
+		}
 	}
 }
