@@ -85,23 +85,18 @@ func (f *captureFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if filter.Devices, err = captureDevices(c, args); err != nil {
 		return err
 	}
-	w := cmd.OutOrStdout()
-	if f.file != "-" {
-		file, openErr := os.Create(f.file)
-		if openErr != nil {
-			return exitWith(exitUsage, fmt.Errorf("write capture: %w", openErr))
+	out := newCapturing(names, c, f)
+	stderr := cmd.ErrOrStderr()
+	// The file is touched only when the lab has not refused.
+	ready := func() error {
+		if err := out.begin(cmd.OutOrStdout()); err != nil {
+			return err
 		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		w = file
-	}
-	out, err := newCapturing(w, names, c, f)
-	if err != nil {
+		_, err := fmt.Fprintln(stderr, "Capturing; press Ctrl-C to quit")
 		return err
 	}
-	stderr := cmd.ErrOrStderr()
-	err = client.Frames(ctx, filter, func() { fmt.Fprintln(stderr, "Capturing; press Ctrl-C to quit") }, out.frame,
-		func(node string, n uint64) { fmt.Fprintf(stderr, "%s: lost %d frames\n", node, n) })
-	err = errors.Join(err, out.w.Flush())
+	err = client.Frames(ctx, filter, ready, out.frame, func(node string, n uint64) { fmt.Fprintf(stderr, "%s: lost %d frames\n", node, n) })
+	err = errors.Join(err, out.end())
 	if errors.Is(err, errEnough) || errors.Is(err, syscall.EPIPE) {
 		err = nil
 	}
@@ -138,7 +133,8 @@ func captureDevices(c *cluster.Cluster, refs []string) ([]lab.Device, error) {
 
 // capturing writes frames as they come.
 type capturing struct {
-	w     *bufio.Writer
+	file  *os.File      // nil: standard output, or not begun
+	w     *bufio.Writer // nil: not begun
 	out   *dissect.Writer
 	names *labNames
 	ids   map[string]int // of interfaces
@@ -147,21 +143,43 @@ type capturing struct {
 	seen  int
 }
 
-func newCapturing(w io.Writer, names *labNames, c *cluster.Cluster, f *captureFlags) (*capturing, error) {
-	x := &capturing{w: bufio.NewWriterSize(w, 1<<16), names: names, ids: make(map[string]int), peers: make(map[[4]byte]string), flags: f}
+func newCapturing(names *labNames, c *cluster.Cluster, f *captureFlags) *capturing {
+	x := &capturing{names: names, ids: make(map[string]int), peers: make(map[[4]byte]string), flags: f}
 	for _, p := range c.Pods() {
 		if !p.HostNetwork {
 			x.peers[p.IP.As4()] = fmt.Sprintf("%d (%s)", p.Identity, p.Ref())
 		}
 	}
-	var err error
+	return x
+}
+
+// begin opens what is written to.
+func (x *capturing) begin(w io.Writer) (err error) {
+	if x.flags.file != "-" {
+		if x.file, err = os.Create(x.flags.file); err != nil {
+			return exitWith(exitUsage, fmt.Errorf("write capture: %w", err))
+		}
+		w = x.file
+	}
+	x.w = bufio.NewWriterSize(w, 1<<16)
 	x.out, err = dissect.NewWriter(x.w, dissect.Section{
-		Application: "hooklab " + buildVersion().Version, OS: "Linux", Comment: "lab " + names.client.Name(),
+		Application: "hooklab " + buildVersion().Version, OS: "Linux", Comment: "lab " + x.names.client.Name(),
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return x, x.w.Flush()
+	return x.w.Flush()
+}
+
+// end writes the rest and closes the file.
+func (x *capturing) end() (err error) {
+	if x.w != nil {
+		err = x.w.Flush()
+	}
+	if x.file != nil {
+		err = errors.Join(err, x.file.Close())
+	}
+	return err
 }
 
 // frame writes a frame. Nothing is kept back when no other is waiting.

@@ -120,8 +120,9 @@ func (f *monitorFlags) run(cmd *cobra.Command, out *output) error {
 		listened = info.Nodes
 	}
 	m.prefix = len(listened) > 1
-	err = client.Events(ctx, f.nodes, func() {
-		fmt.Fprintf(m.err, "Listening for events on %s\nPress Ctrl-C to quit\n", count(len(listened), "node"))
+	err = client.Events(ctx, f.nodes, func() error {
+		_, err := fmt.Fprintf(m.err, "Listening for events on %s\nPress Ctrl-C to quit\n", count(len(listened), "node"))
+		return err
 	}, m.event)
 	if errors.Is(err, errEnough) || errors.Is(err, syscall.EPIPE) {
 		return nil

@@ -139,13 +139,13 @@ func TestPrivilegedMixedLabRefusals(t *testing.T) {
 	w := upMixed(t)
 	client, err := w.dir.Client(w.Name())
 	must(t, err)
-	err = client.Frames(t.Context(), lab.FrameFilter{}, func() {}, func(string, time.Time, *lab.Frame) error { return nil }, func(string, uint64) {})
+	err = client.Frames(t.Context(), lab.FrameFilter{}, func() error { return nil }, func(string, time.Time, *lab.Frame) error { return nil }, func(string, uint64) {})
 	if err == nil || !strings.Contains(err.Error(), "capture on node node-kernel") {
 		t.Errorf("capture on all nodes: %v, want a refusal that names node-kernel", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	err = client.Frames(ctx, lab.FrameFilter{Nodes: []string{"node-emulated"}}, stop, func(string, time.Time, *lab.Frame) error { return nil }, func(string, uint64) {})
+	err = client.Frames(ctx, lab.FrameFilter{Nodes: []string{"node-emulated"}}, func() error { stop(); return nil }, func(string, time.Time, *lab.Frame) error { return nil }, func(string, uint64) {})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("capture on node-emulated: %v", err)
 	}

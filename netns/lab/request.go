@@ -80,8 +80,9 @@ type Event struct {
 
 // Events calls f for each notification of the nodes (nil: all) from now on, until f
 // returns an error, which it returns, or ctx or the lab ends, which is no error. It
-// calls ready before the first one, when nothing can be missed any more.
-func (c *Client) Events(ctx context.Context, nodes []string, ready func(), f func(*Event) error) error {
+// calls ready before the first one, when nothing can be missed any more and the lab has not
+// refused, and returns its error.
+func (c *Client) Events(ctx context.Context, nodes []string, ready func() error, f func(*Event) error) error {
 	return c.follow(ctx, url.Values{"node": nodes}, "events", ready, func(m *message) error {
 		e := Event{Node: m.node, Time: m.at, Record: m.body}
 		if m.kind == messageLost {
@@ -93,7 +94,7 @@ func (c *Client) Events(ctx context.Context, nodes []string, ready func(), f fun
 
 // Frames calls f for each frame that the filter chooses, as Events does. Frames are
 // lost if f is slow: then lost is called with how many.
-func (c *Client) Frames(ctx context.Context, filter FrameFilter, ready func(), f func(node string, at time.Time, fr *Frame) error, lost func(node string, n uint64)) error {
+func (c *Client) Frames(ctx context.Context, filter FrameFilter, ready func() error, f func(node string, at time.Time, fr *Frame) error, lost func(node string, n uint64)) error {
 	q := url.Values{"node": filter.Nodes, "program": filter.Programs, "snaplen": {strconv.Itoa(filter.SnapLen)}}
 	for _, d := range filter.Devices {
 		q.Add("device", fmt.Sprintf("%s:%d", d.Node, d.Ifindex))
@@ -119,13 +120,15 @@ func lostCount(body []byte) uint64 {
 }
 
 // follow reads a stream of messages.
-func (c *Client) follow(ctx context.Context, q url.Values, path string, ready func(), f func(*message) error) (err error) {
+func (c *Client) follow(ctx context.Context, q url.Values, path string, ready func() error, f func(*message) error) (err error) {
 	body, err := c.open(ctx, http.MethodGet, q, nil, path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	ready()
+	if err := ready(); err != nil {
+		return err
+	}
 	in := bufio.NewReaderSize(body, 256<<10)
 	var buf []byte
 	for {
