@@ -37,7 +37,7 @@ bench: ## Run all benchmarks
 iperf: ## Let iperf3 send both ways for IPERF_SECONDS (60) between nodes on all three engines (root)
 	HOOKLAB_IPERF_SECONDS=$${IPERF_SECONDS:-60} $(GO) test ./netns/lab -run TestPrivilegedMixedIperf -v -count=1
 
-kill: ## Kill labs 30 times at random moments and look what is left (root)
+kill: ## Kill root's labs and an ordinary user's 30 times each at random moments and look what is left (root)
 	HOOKLAB_KILLS=30 $(GO) test ./cmd/hooklab -run TestPrivilegedKilled -v -count=1
 
 soak: ## Keep a lab under mixed load for SOAK (10m), looking for losses and leaks (root, iperf3, tshark)

@@ -27,9 +27,14 @@ type machine struct {
 func newMachine(s *session) *machine {
 	t := s.tb
 	t.Helper()
-	m := &machine{session: s, lab: "killed" + strconv.Itoa(os.Getpid()), host: fmt.Sprintf("ctl%d-%s", os.Getpid(), t.Name())}
+	m := &machine{session: s, lab: strings.ToLower(t.Name()) + strconv.Itoa(os.Getpid()), host: fmt.Sprintf("ctl%d-%s", os.Getpid(), t.Name())}
 	if err := os.Mkdir(s.path("run"), 0o755); err != nil {
 		t.Fatal(err)
+	}
+	if s.as != nil {
+		if err := os.Chown(s.path("run"), int(s.as.Uid), int(s.as.Gid)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	mustRun(t, "ip", "netns", "add", m.host)
 	t.Cleanup(func() { mustRun(t, "ip", "netns", "del", m.host) })
@@ -69,6 +74,7 @@ func newMachine(s *session) *machine {
 // inside is a command in both namespaces.
 func (m *machine) inside(args ...string) *exec.Cmd {
 	cmd := m.session.command()
+	cmd.SysProcAttr = nil // root's, as who enters namespaces
 	// Not ip netns exec, which would give it mounts of its own.
 	cmd.Args = []string{"nsenter", "--net=/run/netns/" + m.host}
 	if m.mounts != "" {
@@ -79,9 +85,13 @@ func (m *machine) inside(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// command is `hooklab args...` there.
+// command is `hooklab args...` there, the session's user's.
 func (m *machine) command(args ...string) *exec.Cmd {
-	return m.inside(append([]string{"hooklab"}, args...)...)
+	args = append([]string{"hooklab"}, args...)
+	if m.as != nil {
+		args = append([]string{"setpriv", "--reuid", strconv.Itoa(int(m.as.Uid)), "--regid", strconv.Itoa(int(m.as.Gid)), "--clear-groups"}, args...)
+	}
+	return m.inside(args...)
 }
 
 // listing is all that a lab could leave behind: what is in the network namespace, files,
