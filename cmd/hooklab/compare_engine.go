@@ -41,6 +41,7 @@ func (f *compareFlags) engine(name string) (compare.Engine, error) {
 	if name == engineEmulated {
 		e.Source = "hooklab's Go datapath"
 		e.New = func() (dataplane.Runner, error) { return emu.New(maps.NewSet(maps.Sizes{})), nil }
+		e.Fail = failEmulated
 		if f.objects != "" { // the other side's constants are compiled in
 			b, _, err := bundle(f.objects, f.defines)
 			if err != nil {
@@ -58,7 +59,7 @@ func (f *compareFlags) engine(name string) (compare.Engine, error) {
 		return e, err
 	}
 	e.Source, e.Config = source, b.Config
-	if f.objects == "" {
+	if e.Foreign = f.objects != ""; !e.Foreign {
 		e.Function = bpf.Function
 	}
 	if name == engineKernel {
@@ -72,7 +73,31 @@ func (f *compareFlags) engine(name string) (compare.Engine, error) {
 		return e, nil
 	}
 	e.New = func() (dataplane.Runner, error) { return bytecode.New(maps.NewSet(maps.Sizes{}), b), nil }
+	e.Fail = failBytecode
 	return e, nil
+}
+
+// failEmulated and failBytecode make helpers of a runner fail.
+func failEmulated(r dataplane.Runner, f compare.Failures) {
+	if e, ok := r.(*emu.Engine); ok {
+		e.SetFaults(failing(f, emu.FailStoreBytes, emu.FailL4CsumReplace, emu.FailMapUpdate))
+	}
+}
+
+func failBytecode(r dataplane.Runner, f compare.Failures) {
+	if e, ok := r.(*bytecode.Engine); ok {
+		e.SetFailing(failing(f, bytecode.FailStoreBytes, bytecode.FailL4Csum, bytecode.FailCTUpdate))
+	}
+}
+
+// failing is a comparison's choice of helpers in an engine's bits.
+func failing[F ~uint8](f compare.Failures, store, csum, update F) (out F) {
+	for i, bit := range []F{store, csum, update} {
+		if f&(1<<i) != 0 {
+			out |= bit
+		}
+	}
+	return out
 }
 
 // bundle is the objects of a directory, hooklab's own without one, and what to call them

@@ -130,6 +130,9 @@ func (m *machine) l4CsumReplace(ctx, off, from, to, flags uint64) uint64 {
 	if !m.isContext(ctx) {
 		return 0
 	}
+	if m.fails(FailL4Csum) {
+		return errENOMEM
+	}
 	if flags&^(csumFieldMask|csumPseudoHeader|csumMarkMangled0|csumMarkEnforce|csumIPv6) != 0 {
 		return errEINVAL
 	}

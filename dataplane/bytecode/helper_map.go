@@ -101,6 +101,9 @@ func (m *machine) mapUpdate(addr, keyAddr, valueAddr, flags, _ uint64) uint64 {
 		copy(m.write(o.values+i*uint64(o.valueSize), uint64(o.valueSize)), value)
 		return 0
 	}
+	if m.fails(FailCTUpdate) && (o.traced == trace.MapCT4 || o.traced == trace.MapCTAny4) {
+		return errENOMEM
+	}
 	err := o.m.Update(key, value, maps.UpdateFlag(flags))
 	if m.p.Trace != nil && o.traced != 0 {
 		kept := value

@@ -22,6 +22,9 @@ func (m *machine) skbStoreBytes(ctx, off, fromAddr, n, flags uint64) uint64 {
 	if m.fault != nil {
 		return 0
 	}
+	if m.fails(FailStoreBytes) {
+		return errENOMEM
+	}
 	if flags&^(storeRecomputeCsum|storeInvalidateHash) != 0 {
 		return errEINVAL
 	}

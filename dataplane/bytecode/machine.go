@@ -58,6 +58,7 @@ type machine struct {
 
 	p       *dataplane.Packet
 	env     *dataplane.Env
+	failing Failing
 	meta    metadata
 	verdict dataplane.Verdict
 	fault   *Fault

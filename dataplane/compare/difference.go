@@ -23,10 +23,11 @@ const (
 	ClassBytes   Class = "bytes"   // the frame or its metadata
 	ClassState   Class = "state"   // map entries
 	ClassEvent   Class = "event"   // notifications
+	ClassAccess  Class = "access"  // what was asked of maps and prog arrays on the way
 )
 
 // classes in their order.
-func classes() []Class { return []Class{ClassVerdict, ClassBytes, ClassState, ClassEvent} }
+func classes() []Class { return []Class{ClassVerdict, ClassBytes, ClassState, ClassEvent, ClassAccess} }
 
 // Field is something that is compared after every packet.
 type Field uint8
@@ -47,6 +48,7 @@ const (
 	FieldRandom
 	FieldMaps
 	FieldEvents
+	FieldAccess
 	FieldDropLine
 	numFields
 )
@@ -55,7 +57,7 @@ const (
 func (f Field) String() string {
 	return [numFields]string{
 		"return code", "drop reason", "redirect target", "redirect flags", "frame", "mark", "tc_index", "packet type",
-		"tunnel key", "queue mapping", "cb", "random numbers", "map changes", "notifications", "source line of drop notifications",
+		"tunnel key", "queue mapping", "cb", "random numbers", "map changes", "notifications", "map accesses", "source line of drop notifications",
 	}[f]
 }
 
@@ -89,6 +91,7 @@ func limitsOf(left, right string, a, b dataplane.Caps) limits {
 		{FieldTunnel, func(c *dataplane.Caps) bool { return c.TunnelKey }},
 		{FieldPktType, func(c *dataplane.Caps) bool { return c.PktType }},
 		{FieldEvents, func(c *dataplane.Caps) bool { return c.Events }},
+		{FieldAccess, func(c *dataplane.Caps) bool { return c.Trace }},
 	} {
 		for _, e := range []struct {
 			name string
@@ -130,6 +133,7 @@ func contrast(l, r *Outcome, lim *limits, t *tally) []FieldDiff {
 	if c.sees(FieldEvents) {
 		c.events(l, r)
 	}
+	c.accesses(l, r)
 	return c.list
 }
 

@@ -22,6 +22,11 @@ type Engine struct {
 	// Config puts the constants that are compiled into the engine's programs over a
 	// configuration; nil where there are none.
 	Config func(dataplane.Config) dataplane.Config
+	// Fail makes helpers of one of its runners fail until it is called again; nil: that is
+	// not possible.
+	Fail func(r dataplane.Runner, f Failures)
+	// Foreign says that its programs are not hooklab's: they may ask maps in another order.
+	Foreign bool
 	// Function names the C function at a line of the engine's source, as its traces have
 	// lines; nil: unknown.
 	Function func(file string, line uint32) string
@@ -47,6 +52,7 @@ const (
 // side is one engine with a world loaded.
 type side struct {
 	runner dataplane.Runner
+	fail   func(r dataplane.Runner, f Failures) // Engine.Fail
 	caps   dataplane.Caps
 	maps   *tracked
 	ring   *trace.Ring
@@ -63,7 +69,7 @@ func (w *World) start(e *Engine, lines bool) (*side, error) {
 	if c, ok := r.(liner); ok && lines {
 		c.Cover()
 	}
-	s := &side{runner: r, caps: r.Caps(), ring: trace.NewRing(ringSize)}
+	s := &side{runner: r, fail: e.Fail, caps: r.Caps(), ring: trace.NewRing(ringSize)}
 	if s.caps.Trace {
 		s.steps = trace.NewBuffer(traceSize)
 	}

@@ -86,6 +86,10 @@ func (s *side) run(w *World, st *Step) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f := st.Packet.Fail; f != 0 {
+		s.fail(s.runner, f)
+		defer s.fail(s.runner, 0)
+	}
 	o, err := s.pass(h, st.Packet.packet(d), env(st.At, w.config.KernelHz, st.Packet.Rand))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s on %s: %w", s.runner.Name(), h.Prog, st.Packet.Device, err)

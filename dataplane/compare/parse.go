@@ -34,11 +34,12 @@ const startTime = 1000 * time.Second
 //	A > B tcp SYN [KEY=VALUE]...    a packet; A and B are pods, node/NAME, svc/NAME or
 //	                                addresses, with :PORT; also udp, icmp KIND, arp,
 //	                                proto N; keys: sport, dport, ttl, tos, id, echo,
-//	                                frag, more, df, len, mark, tc_index, vni, rand
+//	                                frag, more, df, len, mark, tc_index, vni, rand, fail
 //	reply tcp SYN,ACK [KEY=VALUE]...  the receiver of the packet before answers
 //	packet PROG DEVICE frame=HEX [KEY=VALUE]...  exactly that frame at that hook; keys:
 //	                                iif, mark, hash, tc_index, queue, cb=A,B,C,D,E,
-//	                                tunnel=VNI@IP/TTL/TOS, csum=partial, rand
+//	                                tunnel=VNI@IP/TTL/TOS, csum=partial, rand,
+//	                                fail=HELPER,… (store-bytes, l4-csum, ct-update)
 //	expect ok|unspec|drop [REASON]|redirect [DEVICE]  what must come of the packet before
 //	expect mark N|vni N|events N|FIELD VALUE          FIELD: of the frame, such as ip.ttl
 //
@@ -326,10 +327,12 @@ func (in *Input) set(key, text string) (err error) {
 			return fmt.Errorf("csum=%s: allowed: partial", text)
 		}
 		in.Partial = true
+	case "fail":
+		in.Fail, err = parseFailures(text)
 	case "tunnel":
 		in.Tunnel, err = parseTunnel(text)
 	default:
-		return fmt.Errorf("%s: allowed: frame, iif, mark, hash, tc_index, queue, cb, csum, tunnel, rand", key)
+		return fmt.Errorf("%s: allowed: frame, iif, mark, hash, tc_index, queue, cb, csum, fail, tunnel, rand", key)
 	}
 	if err != nil {
 		return fmt.Errorf("%s=%s: %w", key, text, err)

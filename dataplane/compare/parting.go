@@ -2,6 +2,7 @@ package compare
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	"github.com/hooklab/hooklab/dataplane/trace"
@@ -12,20 +13,93 @@ import (
 // way. Where the steps part for the first time, the fault is in what ran since the last
 // common one.
 
-// shared says that a step is one that every engine which traces tells.
-func shared(s *trace.Step) bool {
-	return s.Kind == trace.KindLookup || s.Kind == trace.KindUpdate || s.Kind == trace.KindTailCall
-}
-
-// landmarks are the shared steps of a walk.
-func (w *walk) landmarks() []int {
-	var list []int
-	for i := range w.steps {
-		if shared(&w.steps[i]) {
+// landmarks are those steps of a trace. Conntrack is asked once for a key: the twin asks
+// again before it writes into the entry that it has found.
+func landmarks(b *trace.Buffer, list []int) []int {
+	steps := b.Steps()
+	asked := func(n int) bool {
+		s := &steps[n]
+		return (s.Map == trace.MapCT4 || s.Map == trace.MapCTAny4) && slices.ContainsFunc(list, func(i int) bool {
+			return steps[i].Kind == trace.KindLookup && steps[i].Map == s.Map && bytes.Equal(b.Key(&steps[i]), b.Key(s))
+		})
+	}
+	for i := range steps {
+		switch steps[i].Kind {
+		case trace.KindUpdate, trace.KindTailCall:
 			list = append(list, i)
+		case trace.KindLookup:
+			if !asked(i) {
+				list = append(list, i)
+			}
+		default:
 		}
 	}
 	return list
+}
+
+func (w *walk) landmarks() []int { return landmarks(w.buf, nil) }
+
+// alike tells whether landmarks of two traces are the same.
+func alike(l *trace.Buffer, i int, r *trace.Buffer, j int) bool {
+	a, b := &l.Steps()[i], &r.Steps()[j]
+	return a.Kind == b.Kind && a.Map == b.Map && a.Endpoint == b.Endpoint && a.Slot == b.Slot && a.Ret == b.Ret &&
+		bytes.Equal(l.Key(a), r.Key(b)) && bytes.Equal(l.Value(a), r.Value(b))
+}
+
+// accesses compares what two traced sides asked of maps and prog arrays, in its order.
+func (c *contrasting) accesses(l, r *Outcome) {
+	why := c.lim[FieldAccess]
+	switch {
+	case why != "":
+	case l.trace == nil || r.trace == nil:
+		why = "run without traces, as in production"
+	case l.trace.Lost() > 0 || r.trace.Lost() > 0:
+		why = "more than a trace holds"
+	}
+	if why != "" {
+		c.tally.skipped[FieldAccess]++
+		c.tally.why[FieldAccess] = why
+		return
+	}
+	c.tally.compared[FieldAccess]++
+	var room [2][64]int
+	a, b := landmarks(l.trace, room[0][:0]), landmarks(r.trace, room[1][:0])
+	for i := range max(len(a), len(b)) {
+		if i < len(a) && i < len(b) && alike(l.trace, a[i], r.trace, b[i]) {
+			continue
+		}
+		left, right := textNone, textNone
+		if i < len(a) {
+			left = accessText(l.trace, &l.trace.Steps()[a[i]])
+		}
+		if i < len(b) {
+			right = accessText(r.trace, &r.trace.Steps()[b[i]])
+		}
+		c.list = append(c.list, FieldDiff{
+			Class: ClassAccess, Field: fmt.Sprintf("map access %d", i+1), kind: "map access", field: FieldAccess, Left: left, Right: right,
+		})
+		return
+	}
+}
+
+// accessText is a landmark in words.
+func accessText(b *trace.Buffer, s *trace.Step) string {
+	name := s.Map.Name(s.Endpoint)
+	if s.Kind == trace.KindTailCall {
+		if s.Ret.IsErr() {
+			return fmt.Sprintf("tail call %s %d: empty", name, s.Slot)
+		}
+		return fmt.Sprintf("tail call %s %d", name, s.Slot)
+	}
+	verb := "lookup"
+	if s.Kind == trace.KindUpdate {
+		verb = "update"
+	}
+	value := textNone
+	if v := b.Value(s); len(v) > 0 {
+		value = valueText(name, v)
+	}
+	return fmt.Sprintf("%s %s %s: %s", verb, name, keyText(name, b.Key(s)), value)
 }
 
 // stretch is a part of both walks: from behind the last step that both did alike to the
@@ -44,7 +118,7 @@ func parting(l, r *walk) stretch {
 	a, b := l.landmarks(), r.landmarks()
 	s := stretch{l: l, r: r, from: -1, rFrom: -1, to: len(l.steps), rTo: len(r.steps)}
 	for i := range max(len(a), len(b)) {
-		if i < len(a) && i < len(b) && l.alike(a[i], r, b[i]) {
+		if i < len(a) && i < len(b) && alike(l.buf, a[i], r.buf, b[i]) {
 			s.from, s.rFrom = a[i], b[i]
 			continue
 		}
@@ -60,13 +134,6 @@ func parting(l, r *walk) stretch {
 		break
 	}
 	return s
-}
-
-// alike tells whether landmarks are the same.
-func (w *walk) alike(i int, r *walk, j int) bool {
-	a, b := &w.steps[i], &r.steps[j]
-	return a.Kind == b.Kind && a.Map == b.Map && a.Endpoint == b.Endpoint && a.Slot == b.Slot && a.Ret == b.Ret &&
-		bytes.Equal(w.buf.Key(a), r.buf.Key(b)) && bytes.Equal(w.buf.Value(a), r.buf.Value(b))
 }
 
 // around is the stretch between landmarks in which a step of l is.

@@ -61,6 +61,8 @@ type Input struct {
 	// Partial says that the L4 checksum is still to be completed, as that of a local
 	// socket's packet: the field holds the sum of the pseudo header.
 	Partial bool
+	// Fail are helpers that fail while the packet is in the programs.
+	Fail Failures
 }
 
 // Edit is a change of one map entry.

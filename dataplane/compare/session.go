@@ -30,6 +30,9 @@ func open(w *World, l, r *Engine, seen *insight, lines bool) (*session, error) {
 	}
 	left.maps.full = left.maps.set == nil // one side must be able to tell
 	s := &session{world: w, left: left, right: right, limits: limitsOf(l.Name, r.Name, left.caps, right.caps), seen: seen}
+	if l.Foreign || r.Foreign {
+		s.limits[FieldAccess] = "other programs may ask maps in another order"
+	}
 	return s, nil
 }
 
@@ -107,6 +110,9 @@ func (s *session) cannot(in *Input) string {
 	for _, x := range []*side{s.left, s.right} {
 		if in.Partial && !x.caps.PartialCsum {
 			return x.runner.Name() + " cannot be given a checksum that is still to be completed"
+		}
+		if in.Fail != 0 && x.fail == nil {
+			return x.runner.Name() + "'s helpers cannot be made to fail"
 		}
 	}
 	return ""

@@ -18,11 +18,15 @@ func (d *Difference) shrink(ctx context.Context, o *Options, seen *insight) erro
 	}
 	s := &shrinker{ctx: ctx, o: o, d: d, best: d.scenario.clone(), budget: o.Shrink, seen: seen}
 	defer s.close()
-	if ok, err := s.shows(s.best); err != nil || !ok {
+	// The stage is the one that is known now: a run without traces has told none, and what
+	// other packets have shown since may have made it another one.
+	res, err := s.run(s.best)
+	if err != nil || res == nil || newDifference(res.fields, res.stage).Class != d.Class {
 		// What depends on chance, or on what the engines kept from earlier rounds, is told
 		// as it was found.
 		return err
 	}
+	d.Stage, d.Fields, s.last = res.stage, res.fields, res
 	for _, pass := range []func() error{s.steps, s.cluster, s.steps, s.settings, s.clock, s.packets} {
 		if err := pass(); err != nil {
 			return err
@@ -82,36 +86,12 @@ func sameWorld(a, b *Scenario) bool {
 	})
 }
 
-// shows tells whether a scenario's last packet shows the difference. A scenario that
-// does not fit its own world does not.
+// shows tells whether a scenario's last packet shows the difference.
 func (s *shrinker) shows(x *Scenario) (bool, error) {
-	if err := s.ctx.Err(); err != nil {
-		return false, err
-	}
 	s.budget--
-	ses, err := s.open(x)
-	if errors.Is(err, ErrInput) || errors.Is(err, cluster.ErrInput) {
-		return false, nil
-	}
-	if err != nil {
+	res, err := s.run(x)
+	if err != nil || res == nil {
 		return false, err
-	}
-	var res *result
-	for i := range x.Steps {
-		if res, err = ses.step(&x.Steps[i]); err != nil {
-			if !ses.fits(&x.Steps[i]) || errors.Is(err, ErrInput) {
-				return false, nil
-			}
-			return false, err
-		}
-		if len(res.fields) > 0 && i < len(x.Steps)-1 {
-			if err := ses.agree(); err != nil { // as the run did that found the difference
-				return false, err
-			}
-		}
-	}
-	if res == nil || len(res.fields) == 0 {
-		return false, nil
 	}
 	now := newDifference(res.fields, res.stage)
 	if now.Class != s.d.Class || now.Stage.Func != s.d.Stage.Func {
@@ -119,6 +99,38 @@ func (s *shrinker) shows(x *Scenario) (bool, error) {
 	}
 	s.last = res
 	return true, nil
+}
+
+// run is what came of a scenario's last packet, nil if nothing differs or the scenario does
+// not fit its own world.
+func (s *shrinker) run(x *Scenario) (res *result, err error) {
+	if err := s.ctx.Err(); err != nil {
+		return nil, err
+	}
+	ses, err := s.open(x)
+	if errors.Is(err, ErrInput) || errors.Is(err, cluster.ErrInput) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range x.Steps {
+		if res, err = ses.step(&x.Steps[i]); err != nil {
+			if !ses.fits(&x.Steps[i]) || errors.Is(err, ErrInput) {
+				return nil, nil
+			}
+			return nil, err
+		}
+		if len(res.fields) > 0 && i < len(x.Steps)-1 {
+			if err := ses.agree(); err != nil { // as the run did that found the difference
+				return nil, err
+			}
+		}
+	}
+	if res == nil || len(res.fields) == 0 {
+		return nil, nil
+	}
+	return res, nil
 }
 
 // fits tells whether a step's packet has a hook in this world.
@@ -252,6 +264,7 @@ func plainer() []func(in *Input) bool {
 	return []func(in *Input) bool{
 		func(in *Input) bool { was := in.CB; in.CB = [5]uint32{}; return was != in.CB },
 		func(in *Input) bool { was := in.Partial; in.Partial = false; return was },
+		func(in *Input) bool { was := in.Fail; in.Fail = 0; return was != 0 },
 		func(in *Input) bool { return zero(&in.Mark) },
 		func(in *Input) bool { return zero(&in.Hash) },
 		func(in *Input) bool { return zero(&in.Rand) },

@@ -152,12 +152,15 @@ func option(f *Frame, in *Input, word string) error {
 	if !ok {
 		return fmt.Errorf("%s: want KEY=VALUE", word)
 	}
+	if key == "fail" {
+		return in.set(key, text)
+	}
 	bits := map[string]int{
 		"sport": 16, "dport": 16, "ttl": 8, "tos": 8, "id": 16, "echo": 16, "frag": 13, "more": 1, "df": 1, "len": 16,
 		"mark": 32, "tc_index": 16, "vni": 24, "rand": 32,
 	}[key]
 	if bits == 0 {
-		return fmt.Errorf("%s: allowed: sport, dport, ttl, tos, id, echo, frag, more, df, len, mark, tc_index, vni, rand", key)
+		return fmt.Errorf("%s: allowed: sport, dport, ttl, tos, id, echo, frag, more, df, len, mark, tc_index, vni, rand, fail", key)
 	}
 	n, err := strconv.ParseUint(text, 0, bits)
 	if err != nil {

@@ -108,6 +108,7 @@ func (in *Input) statement() string {
 	add(in.CB != [5]uint32{}, "cb=%d,%d,%d,%d,%d", in.CB[0], in.CB[1], in.CB[2], in.CB[3], in.CB[4])
 	add(in.Tunnel.Present, "tunnel=%d@%s/%d/%d", in.Tunnel.ID, netip.AddrFrom4(in.Tunnel.Remote), in.Tunnel.TTL, in.Tunnel.TOS)
 	add(in.Partial, "csum=partial")
+	add(in.Fail != 0, "fail=%s", in.Fail)
 	add(in.Rand != 0, "rand=%d", in.Rand)
 	add(true, "frame=%s", hex.EncodeToString(in.Frame))
 	return strings.Join(words, " ")

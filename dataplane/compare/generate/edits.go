@@ -59,7 +59,10 @@ func (r *round) policy() *compare.Edit {
 	if r.chance(70) {
 		k.SecLabel = r.identity()
 	}
-	if r.chance(60) {
+	talk := len(r.talks) > 0 && r.chance(60)
+	if talk {
+		r.policyOfTalk(&name, &k)
+	} else if r.chance(60) {
 		k.Proto = oneOf(r.maker, []uint8{header.ProtoTCP, header.ProtoUDP, header.ProtoICMP})
 		k.DPort = be16(r.port())
 		if k.Proto == header.ProtoICMP {
@@ -69,10 +72,43 @@ func (r *round) policy() *compare.Edit {
 	switch r.pick("policy value", 4) {
 	case 0:
 		v.Deny = maps.PolicyDeny
-	case 1:
+	case 1, 2:
 		v.ProxyPort = be16(uint16(10000 + r.IntN(1000)))
 	}
 	return entry(name, k, v, r.chance(15))
+}
+
+// policyOfTalk makes a policy's key one that a conversation meets: at its client or at its
+// server, for the other's identity or any, for its port or any.
+func (r *round) policyOfTalk(name *string, k *maps.PolicyKey) {
+	t := oneOf(r.maker, r.talks)
+	r.turn = t
+	at, other, dport := t.client, t.server, t.dport
+	k.Egress = 1
+	if r.chance(50) {
+		at, other, k.Egress = t.server, t.client, 0
+	}
+	if f := t.heard; f != nil && len(f.Frame) >= header.EthernetSize+header.IPv4MinSize+header.PortsSize && r.chance(70) {
+		// As the receiver sees it, behind a service.
+		ip := header.IPv4(f.Frame[header.EthernetSize:])
+		at, other, k.Egress = ip.Dst(), ip.Src(), 0
+		dport = uint16(ip[header.IPv4MinSize+2])<<8 | uint16(ip[header.IPv4MinSize+3])
+	}
+	for i := range r.w.Devices {
+		if d := &r.w.Devices[i]; d.Endpoint != 0 && d.Config.IPv4 == at {
+			*name = maps.PolicyName(d.Endpoint)
+		}
+	}
+	k.SecLabel = 0
+	if r.chance(60) {
+		k.SecLabel = r.w.Party(other).Identity
+	}
+	if r.chance(80) {
+		k.Proto, k.DPort = t.proto, be16(dport)
+		if t.proto == header.ProtoICMP {
+			k.DPort = [2]byte{0, header.ICMPEcho}
+		}
+	}
 }
 
 // hole takes a program out of a prog array, as an agent does while it replaces an
@@ -128,6 +164,9 @@ func (r *round) tunnel() *compare.Edit {
 
 func (r *round) service() *compare.Edit {
 	k := maps.LB4Key{Address: oneOf(r.maker, r.pool.services), DPort: be16(r.port()), BackendSlot: uint16(r.IntN(4))}
+	if f, ok := r.pool.frontend(k.Address); ok && r.chance(70) {
+		k.DPort = be16(oneOf(r.maker, f.ports))
+	}
 	v := maps.LB4Service{BackendID: oneOf(r.maker, r.pool.backends), RevNAT: be16(oneOf(r.maker, r.pool.revNAT))}
 	if k.BackendSlot == 0 {
 		v.Count, v.BackendID = uint16(r.IntN(4)), 0
@@ -161,6 +200,14 @@ func (r *round) connection() *compare.Edit {
 	}
 	k.Flags = oneOf(r.maker, []uint8{maps.TupleOut, maps.TupleIn, maps.TupleService, maps.TupleRelated, maps.TupleRelated | maps.TupleIn})
 	now := uint32(r.now.Seconds())
+	if f := r.heard(); f != nil && r.chance(30) {
+		// The way of a packet as its receiver knows it, whose answer then has a service.
+		ip := header.IPv4(f[header.EthernetSize:])
+		k = maps.CTKey{DAddr: ip.Dst(), SAddr: ip.Src(), DPort: [2]byte(ip[header.IPv4MinSize:]), SPort: [2]byte(ip[header.IPv4MinSize+2:]), Proto: ip.Protocol()}
+		if r.chance(50) {
+			k.DAddr, k.SAddr, k.DPort, k.SPort = k.SAddr, k.DAddr, k.SPort, k.DPort
+		}
+	}
 	v := maps.CTEntry{
 		Flags: uint16(r.Uint32()) & 0x1ff, Lifetime: now + r.Uint32N(100), SrcSecID: r.identity(),
 		TxFlagsSeen: uint8(r.IntN(8)), RxFlagsSeen: uint8(r.IntN(8)), LastTxReport: now - r.Uint32N(40), LastRxReport: now - r.Uint32N(40),
@@ -182,4 +229,16 @@ func (r *round) connection() *compare.Edit {
 		k.Proto, k.DPort, k.SPort = header.ProtoICMP, [2]byte{}, [2]byte{}
 	}
 	return entry(name, k, v, r.chance(20))
+}
+
+// heard is the frame that a conversation's last packet became, with ports; nil if there is none.
+func (r *round) heard() []byte {
+	if len(r.talks) == 0 {
+		return nil
+	}
+	t := oneOf(r.maker, r.talks)
+	if t.heard == nil || t.proto == header.ProtoICMP || len(t.heard.Frame) < header.EthernetSize+header.IPv4MinSize+header.PortsSize {
+		return nil
+	}
+	return t.heard.Frame
 }

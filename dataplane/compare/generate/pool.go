@@ -2,6 +2,7 @@ package generate
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/hooklab/hooklab/dataplane/compare"
 )
@@ -14,6 +15,22 @@ type pool struct {
 	revNAT                              []uint16
 	backends                            []uint32
 	endpoints                           []uint16
+	frontends                           []frontend
+}
+
+// frontend is a service with the ports that it has.
+type frontend struct {
+	addr  [4]byte
+	ports []uint16
+}
+
+// frontend finds the service of an address.
+func (p *pool) frontend(addr [4]byte) (f frontend, ok bool) {
+	i := slices.IndexFunc(p.frontends, func(f frontend) bool { return f.addr == addr && len(f.ports) > 0 })
+	if i < 0 {
+		return f, false
+	}
+	return p.frontends[i], true
 }
 
 func poolOf(w *compare.World) pool {
@@ -47,14 +64,16 @@ func poolOf(w *compare.World) pool {
 			continue
 		}
 		p.services = append(p.services, s.ClusterIP.As4())
+		f := frontend{addr: s.ClusterIP.As4()}
 		for i := range s.Ports {
-			p.ports = append(p.ports, s.Ports[i].Port)
+			p.ports, f.ports = append(p.ports, s.Ports[i].Port), append(f.ports, s.Ports[i].Port)
 			p.revNAT = append(p.revNAT, s.Ports[i].ID)
 			for _, b := range s.Ports[i].Backends {
 				p.backends = append(p.backends, b.ID)
 				p.ports = append(p.ports, b.Addr.Port())
 			}
 		}
+		p.frontends = append(p.frontends, f)
 	}
 	if len(p.remote) == 0 {
 		p.remote = [][4]byte{{10, 0, 1, 10}}

@@ -85,7 +85,11 @@ func (r *round) plan(last *compare.Outcome) {
 	switch r.pick("step", 8) {
 	case 0:
 		r.queue = append(r.queue, r.edits()...)
-		r.talk(false)
+		if r.turn == nil || r.chance(30) {
+			r.talk(false)
+		} else { // whom the change is about
+			r.queue = append(r.queue, r.speak(r.turn)...)
+		}
 	case 1:
 		r.send(r.mutated())
 	case 2:

@@ -41,6 +41,11 @@ func (r *round) newTalk() *talk {
 	if r.chance(50) {
 		t.sport = uint16(40000 + r.IntN(3)) // so that conversations meet on a tuple
 	}
+	if f, ok := r.pool.frontend(t.server); ok && r.chance(70) {
+		if t.dport = oneOf(r.maker, f.ports); t.proto == header.ProtoICMP {
+			t.proto = header.ProtoTCP
+		}
+	}
 	return t
 }
 
@@ -61,9 +66,9 @@ func (r *round) speak(t *talk) []compare.Step {
 	if t.heard != nil && !t.answered {
 		switch r.pick("turn", 4) {
 		case 0, 1:
-			if in := r.reply(t); in != nil {
+			if list := r.reply(t); list != nil {
 				t.answered = true
-				return steps(in)
+				return list
 			}
 		case 2:
 			if in := r.complaint(t); in != nil {
@@ -100,8 +105,8 @@ func steps(list ...*compare.Input) []compare.Step {
 	return out
 }
 
-// reply is the receiver's answer to what reached it.
-func (r *round) reply(t *talk) *compare.Input {
+// reply is the receiver's answer to what reached it, with its fragments.
+func (r *round) reply(t *talk) []compare.Step {
 	p, ok := r.w.Receiver(t.heard)
 	f, known := compare.Answer(t.heard.Frame)
 	if !ok || !known {
@@ -112,9 +117,12 @@ func (r *round) reply(t *talk) *compare.Input {
 	if f.Proto != header.ProtoICMP {
 		f.Data = r.data()
 	}
+	if r.pick("reply fragments", 8) == 0 {
+		return r.fragments(&p, &f)
+	}
 	in := p.Input(f.Bytes())
 	r.metadata(in)
-	return in
+	return steps(in)
 }
 
 // complaint is an ICMP error about the last packet: of its receiver or of a router.
@@ -246,7 +254,7 @@ func (r *round) metadata(in *compare.Input) {
 	if r.pick("metadata", 6) != 0 {
 		return
 	}
-	switch r.pick("metadata kind", 10) {
+	switch r.pick("metadata kind", 11) {
 	case 0:
 		in.Mark = oneOf(r.maker, []uint32{0x200, 0xa00, 0xb00, 0xc00, 0xd00, 0xe00, 0xf00}) | r.Uint32()&0xffff00ff
 	case 1:
@@ -268,6 +276,8 @@ func (r *round) metadata(in *compare.Input) {
 		in.QueueMapping = uint16(r.IntN(64))
 	case 9:
 		in.Partial = true
+	case 10:
+		in.Fail = compare.Failures(1 << r.IntN(3))
 	case 6:
 		if in.Prog == dataplane.FromOverlay {
 			in.Tunnel.ID, in.Tunnel.TOS = uint32(r.IntN(10)), uint8(r.Uint32())
