@@ -16,11 +16,6 @@ import (
 const (
 	orderCount = 20000
 	orderPort  = 9
-	// wireExchanges is how many numbered frames of orderCount may change places between
-	// two nodes: a veth device queues what it receives for the CPU that its sender ran on,
-	// and a node whose goroutine has moved leaves some behind. A node that sent a batch
-	// and an aggregate in the wrong order would exchange some in each seventh frame.
-	wireExchanges = orderCount / 100
 )
 
 // TestPrivilegedOrder sends numbered datagrams of changing lengths as fast as they go:
@@ -30,7 +25,13 @@ const (
 // They need not enter it in the order in which they were sent: frames that wait in a pod's
 // kernel for the gateway's address are sent by who receives the answer, while the sender
 // goes on. That is seen in the first burst only, which finds no neighbour. So what arrives
-// is compared with the order in which the node has read it from the pod.
+// is compared with the order in which the node has read it from the pod; that of the second
+// burst also with that in which it was sent.
+//
+// A veth device queues what it receives for the CPU that its sender runs on. Since Linux 6.4
+// the sender empties that queue before its system call ends, so the lab may go from one CPU
+// to another between two frames; before, it could leave some to ksoftirqd, and the next frame
+// could be faster on another CPU.
 func TestPrivilegedOrder(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ wire, underlay, ref, addr string }{
@@ -60,8 +61,11 @@ func TestPrivilegedOrder(t *testing.T) {
 			if !keepsOrder(o.sent, o.left) || !keepsOrder(o.entered, o.got) {
 				t.Errorf("%s: datagrams left a node in another order than they entered it", name)
 			}
-			if len(nodes) == 1 && between > 0 || between > wireExchanges {
-				t.Errorf("%s: %d changed places between the nodes, want at most %d", name, between, wireExchanges)
+			if between > 0 {
+				t.Errorf("%s: %d changed places between the nodes", name, between)
+			}
+			if burst > 0 && exchanges(o.got) > 0 {
+				t.Errorf("%s: %d are out of order at the receiver", name, exchanges(o.got))
 			}
 		}
 	}
