@@ -29,7 +29,7 @@ prove: ## Compare the emulation with our twin on PACKETS generated packets (5000
 	.ci/prove
 
 mutants: ## Let compare look for MUTANTS faults (200) made by chance in dataplane/emu; writes docs/MUTANTS.md
-	$(GO) run ./internal/mutants -n $${MUTANTS:-200} -packets 20000 -o docs/MUTANTS.md
+	$(GO) run ./internal/mutants -n $${MUTANTS:-200} -packets 60000 -o docs/MUTANTS.md
 
 bench: ## Run all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -57,6 +57,18 @@ func spans(text string) []span {
 	return list
 }
 
+// Defines says that a C function of that name is part of the objects.
+func Defines(name string) bool {
+	for _, list := range functions() {
+		for _, s := range list {
+			if s.name == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Function is the C function at a line of the objects' source, "" if there is none. The
 // file is a path that ends as it does below this directory, as line information has it.
 func Function(file string, line uint32) string {

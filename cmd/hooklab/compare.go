@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hooklab/hooklab/cluster"
+	"github.com/hooklab/hooklab/dataplane/bytecode"
 	"github.com/hooklab/hooklab/dataplane/compare"
 	"github.com/hooklab/hooklab/dataplane/compare/generate"
 	"github.com/hooklab/hooklab/internal/conformance"
@@ -188,10 +189,18 @@ func (f *compareFlags) run(cmd *cobra.Command) (*compare.Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	var explain *compare.Engine
+	if right.Name == engineKernel {
+		x, err := f.engine(bytecode.Name)
+		if err != nil {
+			return nil, err
+		}
+		explain = &x
+	}
 	shown := newProgress(cmd.ErrOrStderr())
 	defer shown.end()
 	return compare.Run(cmd.Context(), &compare.Options{
-		Left: left, Right: right, Workers: f.workers, Shrink: f.shrink, Distinct: f.distinct, Progress: shown.show, Lines: f.coverage,
+		Explain: explain, Left: left, Right: right, Workers: f.workers, Shrink: f.shrink, Distinct: f.distinct, Progress: shown.show, Lines: f.coverage,
 	}, feed)
 }
 

@@ -60,7 +60,7 @@ func (f *compareFlags) engine(name string) (compare.Engine, error) {
 	}
 	e.Source, e.Config = source, b.Config
 	if e.Foreign = f.objects != ""; !e.Foreign {
-		e.Function = bpf.Function
+		e.Function, e.Defines = bpf.Function, bpf.Defines
 	}
 	if name == engineKernel {
 		e.New = func() (dataplane.Runner, error) {

@@ -30,6 +30,8 @@ type Engine struct {
 	// Function names the C function at a line of the engine's source, as its traces have
 	// lines; nil: unknown.
 	Function func(file string, line uint32) string
+	// Defines says that its source has a C function of that name.
+	Defines func(name string) bool
 }
 
 // String is the engine with what it runs.
@@ -57,6 +59,7 @@ type side struct {
 	maps   *tracked
 	ring   *trace.Ring
 	steps  *trace.Buffer // nil: the engine does not trace
+	watch  *recorder     // of the run that comes next; nil: it is not watched
 }
 
 // start loads the world into a fresh engine and fills its maps as the node's agent

@@ -109,8 +109,14 @@ func (s *side) pass(h dataplane.Hook, p *dataplane.Packet, e *dataplane.Env) (o 
 	if err := s.maps.begin(); err != nil {
 		return nil, err
 	}
+	if s.watch != nil {
+		s.watch.begin(s, p, e)
+	}
 	if o.Verdict, err = s.runner.Run(h, p, e); err != nil {
 		return nil, err
+	}
+	if s.watch != nil {
+		o.Events = s.watch.end(&o.Verdict)
 	}
 	o.Draws = e.Drawn
 	var known bool

@@ -37,9 +37,9 @@ func TestParting(t *testing.T) {
 	}{
 		{
 			"another address is asked for", "client > svc/web tcp SYN", func(c *dataplane.Config) { c.Loopback = [4]byte{169, 254, 42, 7} },
-			"ct_lookup4",
-			[]string{"__ct_lookup", "ct_lookup_map"},
-			true,
+			"lb4_xlate",
+			[]string{"lb4_xlate", "lb4_local"},
+			false,
 		},
 		{
 			"another MAC is written", "client > 10.0.0.200 arp", func(c *dataplane.Config) { c.Endpoint.NodeMAC = [6]byte{2, 2, 2, 2, 2, 2} },

@@ -74,6 +74,7 @@ type Options struct {
 	Workers     int            // scripts played at the same time; at least 1
 	Distinct    int            // stop after a block that made it this many distinct differences; 0: never
 	Shrink      int            // runs that shrinking one difference may take; 0: do not shrink
+	Explain     *Engine        // runs what Right does and traces it, to find the stage of a difference; nil: Right does
 	Lines       bool           // note which lines of the programs' source are reached
 	Progress    func(Progress) // called from one goroutine; may be nil
 }

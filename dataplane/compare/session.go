@@ -89,6 +89,8 @@ func (s *session) step(st *Step) (*result, error) {
 	s.seen.note(res.left)
 	if res.fields = contrast(res.left, res.right, &s.limits, &s.tally); len(res.fields) > 0 {
 		res.stage = s.seen.blame(res)
+	} else if s.seen.fresh {
+		s.seen.lessons.learn(res.left)
 	}
 	s.seen.match(res)
 	for i := range st.Expect {
@@ -179,7 +181,6 @@ func (n *insight) note(o *Outcome) {
 		return
 	}
 	n.paths[p] = struct{}{}
-	n.lessons.learn(o)
 	n.reached.add(o)
 }
 
@@ -218,6 +219,12 @@ func (n *insight) merge(o *insight) {
 	}
 	stdmaps.Copy(n.lessons.returns, o.lessons.returns)
 	stdmaps.Copy(n.lessons.writers, o.lessons.writers)
+	stdmaps.Copy(n.lessons.callers, o.lessons.callers)
+	stdmaps.Copy(n.lessons.absorbs, o.lessons.absorbs)
+	stdmaps.Copy(n.lessons.results, o.lessons.results)
+	for f, most := range o.lessons.most {
+		n.lessons.most[f] = max(n.lessons.most[f], most)
+	}
 	n.reached.merge(o.reached)
 }
 

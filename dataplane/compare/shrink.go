@@ -33,8 +33,32 @@ func (d *Difference) shrink(ctx context.Context, o *Options, seen *insight) erro
 		}
 	}
 	d.Repro, d.Packets, d.Shrunk = s.best, s.best.packets(), true
-	if s.last != nil {
-		d.Fields, d.Stage = s.last.fields, s.last.stage
+	d.Fields, d.Stage = s.last.fields, s.last.stage
+	return s.explain()
+}
+
+// explain runs the small scenario once more, watched, and takes the stage that this shows. A
+// right side that does not trace is replaced by one that does.
+func (s *shrinker) explain() error {
+	if x := s.o.Explain; x != nil {
+		s.close()
+		o := *s.o
+		o.Right, o.Explain = *x, nil
+		s.o = &o
+	}
+	if s.o.Right.Function == nil || s.d.Stage.steps {
+		return nil
+	}
+	ses, err := s.open(s.best)
+	if err != nil || ses.left.steps == nil || ses.right.steps == nil {
+		return err
+	}
+	s.watch = [2]*recorder{{}, {where: s.o.Right.Function}}
+	if res, err := s.run(s.best); err != nil || res == nil {
+		return err
+	}
+	if st, ok := explain(s.watch[0], s.watch[1], s.seen.lessons, s.o.Right.Defines); ok {
+		s.d.Stage = st
 	}
 	return nil
 }
@@ -48,7 +72,8 @@ type shrinker struct {
 	budget int
 	seen   *insight // of the run that found the difference
 
-	session *session // of the world that was tried last, to be used again
+	watch   [2]*recorder // of both sides' last packet
+	session *session     // of the world that was tried last, to be used again
 	of      *Scenario
 }
 
@@ -115,6 +140,9 @@ func (s *shrinker) run(x *Scenario) (res *result, err error) {
 		return nil, err
 	}
 	for i := range x.Steps {
+		if i == len(x.Steps)-1 {
+			ses.left.watch, ses.right.watch = s.watch[0], s.watch[1]
+		}
 		if res, err = ses.step(&x.Steps[i]); err != nil {
 			if !ses.fits(&x.Steps[i]) || errors.Is(err, ErrInput) {
 				return nil, nil

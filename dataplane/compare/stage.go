@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/trace"
 )
 
@@ -320,10 +321,114 @@ type lessons struct {
 	base    *lessons              // of packets before, read only; may be nil
 	returns map[string]trace.Func // by the text of a return code: where it comes from
 	writers map[int]trace.Func    // by offset in the frame: who writes there
+	callers map[call]struct{}     // who calls whom
+	most    map[trace.Func]int    // how often a call of a function asks maps, at most
+	absorbs map[call]struct{}     // whose errors are not those of its caller
+	results map[given]struct{}
 }
 
+// given is what a function gave back.
+type given struct {
+	f   trace.Func
+	ret code.Ret
+}
+
+// call is a function that another one calls.
+type call struct{ caller, callee trace.Func }
+
 func newLessons() *lessons {
-	return &lessons{returns: map[string]trace.Func{}, writers: map[int]trace.Func{}}
+	return &lessons{
+		returns: map[string]trace.Func{}, writers: map[int]trace.Func{},
+		callers: map[call]struct{}{}, most: map[trace.Func]int{}, absorbs: map[call]struct{}{}, results: map[given]struct{}{},
+	}
+}
+
+// learnCalls takes what a walk shows about functions and their callers.
+func (k *lessons) learnCalls(w *walk) {
+	marks := w.landmarks()
+	asked := map[trace.Func]int{} // in the call that is open
+	for i := range w.steps {
+		s := &w.steps[i]
+		switch s.Kind {
+		case trace.KindEnter:
+			asked[s.Func] = 0
+			if w.up[i] != s.Func {
+				k.callers[call{w.up[i], s.Func}] = struct{}{}
+			}
+		case trace.KindLeave:
+			k.most[s.Func] = max(k.most[s.Func], asked[s.Func])
+			k.results[given{s.Func, s.Ret}] = struct{}{}
+		default:
+		}
+		if slices.Contains(marks, i) {
+			asked[w.open[i]]++
+		}
+	}
+	for i := range w.steps {
+		if s := &w.steps[i]; s.Kind == trace.KindLeave && s.Ret < 0 && w.up[i] != s.Func {
+			if f := w.leave(i); f >= 0 && w.steps[f].Ret != s.Ret {
+				k.absorbs[call{w.up[i], s.Func}] = struct{}{}
+			}
+		}
+	}
+}
+
+// leave is the step at which the caller of the function that a step leaves was left itself.
+func (w *walk) leave(i int) int {
+	for j := i + 1; j < len(w.steps); j++ {
+		if s := &w.steps[j]; s.Kind == trace.KindLeave && s.Depth < w.steps[i].Depth {
+			return j
+		}
+	}
+	return -1
+}
+
+// callersOf are the functions that are known to call one.
+func (k *lessons) callersOf(name string) (list []string) {
+	for ; k != nil; k = k.base {
+		for c := range k.callers {
+			if n := c.caller.Name(); c.callee.Name() == name && !slices.Contains(list, n) {
+				list = append(list, n)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// gives says that a function is known to give a result back.
+func (k *lessons) gives(f trace.Func, ret code.Ret) bool {
+	for ; k != nil; k = k.base {
+		if _, ok := k.results[given{f, ret}]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// mostOf is how often one call of a function asks maps, at most; 1 if nobody knows.
+func (k *lessons) mostOf(f trace.Func) int {
+	n := 1
+	for ; k != nil; k = k.base {
+		n = max(n, k.most[f])
+	}
+	return n
+}
+
+// absorbed says that the first error between two steps is one that the function's caller is
+// known not to pass on.
+func (k *lessons) absorbed(w *walk, from, to int) bool {
+	for i := max(from+1, 0); i <= to && i < len(w.steps); i++ {
+		if s := &w.steps[i]; s.Kind == trace.KindLeave && s.Ret < 0 {
+			for l := k; l != nil; l = l.base {
+				if _, ok := l.absorbs[call{w.up[i], s.Func}]; ok {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	return false
 }
 
 // learn takes what a packet's trace shows, which is worthwhile for a way that was not
@@ -340,6 +445,7 @@ func (k *lessons) learn(o *Outcome) {
 			}
 		}
 	}
+	k.learnCalls(w)
 	reason := reasonOf(&o.Verdict)
 	if reason == 0 {
 		return

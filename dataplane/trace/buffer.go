@@ -65,7 +65,7 @@ type Buffer struct {
 	was    uint32        // its mark as last seen
 	source *Source       // where the program is
 
-	onStep func()
+	onStep, onPlace func()
 }
 
 // NewBuffer makes a buffer for n steps; what comes after them is counted as lost.
@@ -83,6 +83,9 @@ func (b *Buffer) Reset() {
 // before.
 func (b *Buffer) SetSource(s *Source) {
 	b.look()
+	if b.onPlace != nil {
+		b.onPlace()
+	}
 	b.source = s
 }
 
@@ -94,6 +97,13 @@ func (b *Buffer) Helper(call []byte, result uint64) {
 // OnStep makes the buffer call f whenever it has recorded a step; nil ends that. The
 // program waits meanwhile, so that f may look at it, and at what it has done so far.
 func (b *Buffer) OnStep(f func()) { b.onStep = f }
+
+// OnPlace makes the buffer call f before the place in the program's source changes, if the
+// engine tells places; nil ends that. Place is where it is until then.
+func (b *Buffer) OnPlace(f func()) { b.onPlace = f }
+
+// Place is where in its source the program is; nil: unknown.
+func (b *Buffer) Place() *Source { return b.source }
 
 // Watch makes the buffer record what changes in a packet and its mark. Both are
 // borrowed until the next Watch or Reset.

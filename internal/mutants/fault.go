@@ -15,16 +15,19 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/hooklab/hooklab/dataplane/trace"
 )
 
 // fault is one change of the package, turned on by its number.
 type fault struct {
 	id       int
 	kind     string
-	place    string // file:line
-	function string // C name of the function it is in, "" for one without
-	key      string // says which fault it is whatever the lines are, see equivalents
-	text     string // the code that it changes
+	place    string   // file:line
+	function string   // that it is in: its C name, or the Go name of one without
+	owners   []string // the functions that traces tell and that it is part of, by C name
+	key      string   // says which fault it is whatever the lines are, see equivalents
+	text     string   // the code that it changes
 	file     string
 	pos, end int // bytes that the change covers
 	before   string
@@ -37,6 +40,37 @@ type fault struct {
 	size                 int
 }
 
+// reads says what the report's first difference reads like.
+func (f *fault) verdict() string {
+	in := func(list []string) bool {
+		return slices.ContainsFunc(list, func(name string) bool { return name == f.function || slices.Contains(f.owners, name) })
+	}
+	switch {
+	case f.stage == "":
+		return ""
+	case in(f.stages[:1]):
+		return blamedExactly
+	case in(f.between) || in(f.stages):
+		return blamedAmong
+	}
+	return blamedWrong
+}
+
+// where is the function that the fault is in, with those that traces tell instead of it.
+func (f *fault) where() string {
+	if len(f.owners) == 0 || slices.Contains(f.owners, f.function) {
+		return f.function
+	}
+	return f.function + ", in " + strings.Join(f.owners, ", ")
+}
+
+// How a difference is blamed.
+const (
+	blamedExactly = "exactly"
+	blamedAmong   = "among"
+	blamedWrong   = "wrong"
+)
+
 // pkg is the package as read.
 type pkg struct {
 	fset  *token.FileSet
@@ -45,12 +79,16 @@ type pkg struct {
 	info  *types.Info
 	self  *types.Package
 	sites int
+
+	callers map[types.Object][]types.Object // of the package's functions
+	cNames  map[types.Object]string
 }
 
 // load reads and checks a package without its tests.
 func load(dir string) (*pkg, error) {
 	p := &pkg{fset: token.NewFileSet(), files: map[string][]byte{}, info: &types.Info{
 		Types: map[ast.Expr]types.TypeAndValue{}, Selections: map[*ast.SelectorExpr]*types.Selection{},
+		Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{},
 	}}
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -71,7 +109,59 @@ func load(dir string) (*pkg, error) {
 	}
 	conf := types.Config{Importer: importer.ForCompiler(p.fset, "source", nil)}
 	p.self, err = conf.Check(target, p.fset, p.syn, p.info)
+	p.calls()
 	return p, err
+}
+
+// calls finds out which function calls which, and their C names.
+func (p *pkg) calls() {
+	p.callers, p.cNames = map[types.Object][]types.Object{}, map[types.Object]string{}
+	for _, f := range p.syn {
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || fn.Body == nil {
+				continue
+			}
+			self := p.info.Defs[fn.Name]
+			if m := cName.FindStringSubmatch(fn.Doc.Text()); m != nil {
+				p.cNames[self] = m[1]
+			}
+			ast.Inspect(fn.Body, func(n ast.Node) bool {
+				if id, ok := n.(*ast.Ident); ok {
+					if callee, ok := p.info.Uses[id].(*types.Func); ok && callee.Pkg() == p.self && callee != self {
+						p.callers[callee.Origin()] = append(p.callers[callee.Origin()], self)
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+// ownersOf are the functions that traces tell and that a function is part of: itself, or,
+// if traces leave it out, those that call it.
+func (p *pkg) ownersOf(fn types.Object) []string {
+	traced := func(o types.Object) bool {
+		return slices.ContainsFunc(trace.Funcs(), func(t trace.Func) bool { return t.Name() == p.cNames[o] })
+	}
+	var owners []string
+	seen := map[types.Object]bool{fn: true}
+	for queue := []types.Object{fn}; len(queue) > 0; queue = queue[1:] {
+		if traced(queue[0]) {
+			if name := p.cNames[queue[0]]; !slices.Contains(owners, name) {
+				owners = append(owners, name)
+			}
+			continue
+		}
+		for _, c := range p.callers[queue[0]] {
+			if !seen[c] {
+				seen[c] = true
+				queue = append(queue, c)
+			}
+		}
+	}
+	slices.Sort(owners)
+	return owners
 }
 
 // spared are files with functions that load programs: they run before any packet.
@@ -137,17 +227,19 @@ var cName = regexp.MustCompile(`(?m)^C: (\w+) \(`)
 
 // faults are all that can be made in a function.
 func (p *pkg) faults(file string, fn *ast.FuncDecl) []fault {
-	function := ""
-	if m := cName.FindStringSubmatch(fn.Doc.Text()); m != nil {
-		function = m[1]
+	self := p.info.Defs[fn.Name]
+	function := p.cNames[self]
+	if function == "" {
+		function = fn.Name.Name
 	}
+	owners := p.ownersOf(self)
 	var list []fault
 	add := func(kind string, n ast.Node, before, after string, whole bool) {
 		at := p.fset.Position(n.Pos())
 		pos, end := at.Offset, p.fset.Position(n.End()).Offset
 		text := strings.Join(strings.Fields(string(p.files[file][pos:end])), " ")
 		list = append(list, fault{
-			kind: kind, place: fmt.Sprintf("%s:%d", filepath.Base(file), at.Line), function: function, text: strings.ReplaceAll(text, "|", `\|`),
+			kind: kind, place: fmt.Sprintf("%s:%d", filepath.Base(file), at.Line), function: function, owners: owners, text: strings.ReplaceAll(text, "|", `\|`),
 			key:  fmt.Sprintf("%s %s: %s: %s", filepath.Base(file), fn.Name.Name, kind, text),
 			file: file, pos: pos, end: end, before: before, after: after, whole: whole,
 		})

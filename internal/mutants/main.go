@@ -19,10 +19,9 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
-
-	"github.com/hooklab/hooklab/dataplane/trace"
 )
 
 // target is the package that faults are made in.
@@ -57,7 +56,7 @@ func run(n int, seed uint64, packets, workers int, match, out string) error {
 		return err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // A temporary directory.
-	binary, err := p.build(dir, faults)
+	b, err := p.build(dir, faults)
 	if err != nil {
 		return err
 	}
@@ -67,7 +66,7 @@ func run(n int, seed uint64, packets, workers int, match, out string) error {
 	for range workers {
 		wg.Go(func() {
 			for i := range next {
-				faults[i].look(binary, packets)
+				faults[i].look(b, packets)
 				fmt.Fprintf(os.Stderr, "%d %s\n", i+1, &faults[i])
 			}
 		})
@@ -96,7 +95,8 @@ const limit = 180
 
 // oracles look for a fault one after the other, until one finds it: generated packets
 // through the emulation and our twin in the virtual machine, the packets that were recorded
-// through the real programs, and scenarios.
+// through the real programs, and scenarios. What none of them finds the package's own tests
+// may find, which look at traces, too.
 func oracles(packets int) []oracle {
 	return []oracle{
 		{"generated", []string{"--engines", "emulated,bytecode", "--packets", strconv.Itoa(packets), "--stop-after", "1", "--workers", "1"}},
@@ -111,14 +111,46 @@ type oracle struct {
 }
 
 // look lets the oracles look for the fault.
-func (f *fault) look(binary string, packets int) {
+func (f *fault) look(b *built, packets int) {
 	for _, o := range oracles(packets) {
 		f.oracle = o.name
-		if f.ask(binary, o.args); f.result != survived {
+		if f.ask(b.program, o.args); f.result != survived {
 			return
 		}
 	}
+	f.oracle = "tests"
+	if failed := b.test(f.id); len(failed) > 0 {
+		f.result = "found: " + strings.Join(failed, ", ")
+		return
+	}
 	f.oracle = ""
+}
+
+// built is what was built with all faults in it. Some tests fail of that alone, such as those
+// that count allocations: they tell nothing.
+type built struct {
+	program, tests string
+	silent         []string
+}
+
+var failing = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
+
+// test runs the package's tests with one fault turned on, none for 0, and lists those that
+// fail.
+func (b *built) test(fault int) (failed []string) {
+	cmd := exec.CommandContext(context.Background(), b.tests, "-test.skip", "^("+strings.Join(b.silent, "|")+")$")
+	cmd.Dir, cmd.Env = target, append(os.Environ(), "HOOKLAB_MUTANT="+strconv.Itoa(fault))
+	text, err := cmd.CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	for _, m := range failing.FindAllSubmatch(text, -1) {
+		failed = append(failed, string(m[1]))
+	}
+	if failed == nil {
+		failed = []string{firstLine(string(text), err)}
+	}
+	return failed
 }
 
 // ask runs one comparison with the fault turned on.
@@ -174,88 +206,150 @@ func firstLine(s string, err error) string {
 
 // String is the fault with what came of it.
 func (f *fault) String() string {
-	return fmt.Sprintf("%s, %s in %s: %s: %s %s", f.place, f.kind, f.function, f.text, f.result, f.stage)
+	text := fmt.Sprintf("%s, %s in %s: %s: %s", f.place, f.kind, f.function, f.text, f.result)
+	if f.stage == "" {
+		return text
+	}
+	return fmt.Sprintf("%s by %s, %s in %s, %s (of %s), listed %s", text, f.oracle, f.class, f.stage, f.verdict(), strings.Join(f.owners, ", "), strings.Join(f.between, ", "))
 }
+
+// counts are the figures of a report.
+type counts struct {
+	found, proven        int
+	named, blamed, among int   // differences, and how they are blamed
+	sizes                []int // packets of the scenarios, sorted
+}
+
+func count(faults []fault) (c counts) {
+	for i := range faults {
+		f := &faults[i]
+		if f.result == survived {
+			if equivalents()[f.key] != "" {
+				c.proven++
+			}
+			continue
+		}
+		c.found++
+		if f.size > 0 {
+			c.sizes = append(c.sizes, f.size)
+		}
+		switch f.verdict() {
+		case blamedExactly:
+			c.blamed++
+		case blamedAmong:
+			c.among++
+		case "":
+			continue
+		}
+		c.named++
+	}
+	slices.Sort(c.sizes)
+	return c
+}
+
+// median is that of the scenarios' sizes.
+func (c *counts) median() int {
+	if len(c.sizes) == 0 {
+		return 0
+	}
+	return c.sizes[len(c.sizes)/2]
+}
+
+// wrong is how many are blamed on a function that they are not in.
+func (c *counts) wrong() int { return c.named - c.blamed - c.among }
 
 // report is the outcome as a page.
 func report(faults []fault, sites int, seed uint64, packets int) []byte {
 	var b bytes.Buffer
-	found, blamed, near, named := 0, 0, 0, 0
-	var sizes []int
+	c := count(faults)
+	fmt.Fprintf(&b, `# Faults made on purpose
+
+%[1]cmake mutants%[1]c makes faults in %[2]s by chance (seed %[3]d, from %[4]d places), compares each with our twin in the virtual
+machine on up to %[5]d generated packets, then with the packets that were recorded through the real programs, then in a scenario,
+runs the package's own tests if nothing of that found it, and lists what happened. None is chosen by hand.
+
+| | |
+|---|---|
+| faults | %[6]d |
+| found | %[7]d |
+| not found, and shown to be none | %[8]d |
+| not found, and not explained | %[9]d |
+| packets of the smallest scenario that shows one, in the median | %[10]d (of %[11]d) |
+`, '`', target, seed, sites, packets, len(faults), c.found, c.proven, len(faults)-c.found-c.proven, c.median(), len(c.sizes))
+	fmt.Fprintf(&b, `
+## Who is blamed
+
+%d of those that were found ended the program or failed a test, which names the place itself. The other %d are differences, of which the
+report blames one function and lists those that ran since both sides last did the same. Right is the function that the
+fault is in; one that traces do not tell is part of those that call it.
+
+| blamed | faults | |
+|---|---|---|
+| exactly that function, in the first difference | %d | %.1f %% |
+| another one, but it is among those listed | %d | %.1f %% |
+| wrong | %d | %.1f %% |
+`, c.found-c.named, c.named, c.blamed, percent(c.blamed, c.named), c.among, percent(c.among, c.named), c.wrong(), percent(c.wrong(), c.named))
+	if c.wrong() > 0 {
+		b.WriteString("\nThe wrong ones:\n\n| place | function | fault | blamed | listed |\n|---|---|---|---|---|\n")
+	}
 	for i := range faults {
-		f := &faults[i]
-		if f.result == survived {
-			continue
-		}
-		found++
-		if f.size > 0 {
-			sizes = append(sizes, f.size)
-		}
-		if f.stage != "" && slices.ContainsFunc(trace.Funcs(), func(t trace.Func) bool { return t.Name() == f.function }) {
-			named++
-			switch {
-			case slices.Contains(f.stages, f.function):
-				blamed++
-			case slices.Contains(f.between, f.function):
-				near++
-			}
+		if f := &faults[i]; f.verdict() == blamedWrong {
+			listed := slices.Clone(f.between)
+			slices.Sort(listed)
+			fmt.Fprintf(&b, "| %s | %s | %s: `%s` | %s | %s |\n", f.place, f.where(), f.kind, f.text, f.stage, strings.Join(slices.Compact(listed), ", "))
 		}
 	}
-	slices.Sort(sizes)
-	median := 0
-	if len(sizes) > 0 {
-		median = sizes[len(sizes)/2]
-	}
-	fmt.Fprintf(&b, "# Faults made on purpose\n\n`make mutants` makes faults in %s by chance (seed %d, from %d places), compares each with our twin in the\n", target, seed, sites)
-	fmt.Fprintf(&b, "virtual machine on up to %d generated packets, then with the packets that were recorded through the real programs,\n", packets)
-	b.WriteString("then in scenarios, and lists what happened. None is chosen by hand.\n\n")
-	fmt.Fprintf(&b, "%d faults: %d found, %d not. Of %d that are in a function which traces tell and that differ in a packet, %d are blamed on\n", len(faults), found, len(faults)-found, named, blamed)
-	fmt.Fprintf(&b, "exactly that function, by its C name, and of %d more it is among those that ran between the last step that both sides\ndid alike and the difference, which the report lists too. The smallest scenario that shows one has %d packets in the median (of %d).\n", near, median, len(sizes))
 	fmt.Fprintf(&b, "\n## Not found\n\n| place | function | fault | why it is none |\n|---|---|---|---|\n")
 	for i := range faults {
 		if f := &faults[i]; f.result == survived {
-			fmt.Fprintf(&b, "| %s | %s | %s: `%s` | %s |\n", f.place, f.function, f.kind, f.text, equivalents()[f.key])
+			fmt.Fprintf(&b, "| %s | %s | %s: `%s` | %s |\n", f.place, f.where(), f.kind, f.text, equivalents()[f.key])
 		}
 	}
-	fmt.Fprintf(&b, "\n## Found\n\n| place | function | fault | by | class | blamed | packets |\n|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "\n## Found\n\n| place | function | fault | by | class | blamed | is it | packets |\n|---|---|---|---|---|---|---|---|\n")
 	for i := range faults {
 		f := &faults[i]
 		switch {
 		case f.result == survived:
 		case f.stage == "":
-			fmt.Fprintf(&b, "| %s | %s | %s: `%s` | %s | %s | | |\n", f.place, f.function, f.kind, f.text, f.oracle, f.result)
+			fmt.Fprintf(&b, "| %s | %s | %s: `%s` | %s | %s | | | |\n", f.place, f.where(), f.kind, f.text, f.oracle, f.result)
 		default:
-			fmt.Fprintf(&b, "| %s | %s | %s: `%s` | %s | %s | %s | %d |\n", f.place, f.function, f.kind, f.text, f.oracle, f.class, f.stage, f.size)
+			fmt.Fprintf(&b, "| %s | %s | %s: `%s` | %s | %s | %s | %s | %d |\n", f.place, f.where(), f.kind, f.text, f.oracle, f.class, f.stage, f.verdict(), f.size)
 		}
 	}
 	return b.Bytes()
 }
 
-// build writes the package with all faults in it and builds the program with that.
-func (p *pkg) build(dir string, faults []fault) (string, error) {
+func percent(n, of int) float64 { return 100 * float64(n) / float64(max(1, of)) }
+
+// build writes the package with all faults in it and builds the program and the package's
+// tests with that.
+func (p *pkg) build(dir string, faults []fault) (*built, error) {
 	overlay := map[string]string{}
 	for name, src := range p.rewrite(faults) {
 		path := filepath.Join(dir, filepath.Base(name))
 		if err := os.WriteFile(path, src, 0o644); err != nil {
-			return "", err
+			return nil, err
 		}
 		abs, err := filepath.Abs(name)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		overlay[abs] = path
 	}
 	data, err := json.Marshal(map[string]any{"Replace": overlay})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	list, binary := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "hooklab")
+	list := filepath.Join(dir, "overlay.json")
 	if err := os.WriteFile(list, data, 0o644); err != nil {
-		return "", err
+		return nil, err
 	}
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-overlay", list, "-o", binary, "./cmd/hooklab")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build with faults: %w\n%s", err, text)
+	b := &built{program: filepath.Join(dir, "hooklab"), tests: filepath.Join(dir, "emu.test")}
+	for _, args := range [][]string{{"build", "-overlay", list, "-o", b.program, "./cmd/hooklab"}, {"test", "-c", "-overlay", list, "-o", b.tests, "./" + target}} {
+		if text, err := exec.CommandContext(context.Background(), "go", args...).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build with faults: %w\n%s", err, text)
+		}
 	}
-	return binary, nil
+	b.silent = b.test(0)
+	return b, nil
 }
