@@ -22,10 +22,10 @@ func why(list []reason, function, code string) string {
 // Reasons that several functions share.
 const (
 	readBefore  = "a program before this one, or this one, has read the header already, and frames do not get shorter on the way"
-	noEviction  = "needs an update of an LRU map to fail, which evicts instead: no engine can be made to by BPF_PROG_TEST_RUN"
+	noEviction  = "needs an update of an LRU map to fail, which evicts instead, or one after the first: where updates fail on purpose, the first does"
 	ownMaps     = "programs are loaded into maps of the node's own, which have all slots"
 	lifecycle   = "no packet comes here: it is about programs, for `map` commands and messages"
-	faultedOnly = "needs a helper to fail on bytes that it could read: only faults on purpose do that, which BPF_PROG_TEST_RUN has none of"
+	faultedOnly = "needs bpf_l3_csum_replace or a checksum itself to fail on bytes that could be read, which nothing does; those failures that are made on purpose are of other helpers"
 )
 
 // goReasons are those of dataplane/emu.
@@ -58,7 +58,6 @@ func goReasons() []reason {
 		{"lb4Xlate", "DropCsumL3", faultedOnly},
 		{"lb4RevNATInner", "DropCsumL3", faultedOnly},
 		{"lb4RevNATInner", "DropCsumL4", "needs a reply that ends between ports and checksum, of a service with the backend's own port"},
-		{"l4ModifyPort", "DropWriteError", faultedOnly},
 		{"csumL4", "0xffff", "needs a UDP checksum that comes out as 0: one in 65,535 of those that are rewritten. Scenario: dataplane/compare/testdata/udp-checksum-zero.txtar"},
 		{"validateEthertype", "", "frames of less than 14 bytes reach no hook, and BPF_PROG_TEST_RUN takes none"},
 		{"ctxRedirectToProxyHairpinIPv4", "", "conntrack has read the header: only a TTL that has run out stops the packet here"},
