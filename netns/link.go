@@ -214,6 +214,19 @@ func (n *NS) SetUp(name string, up bool) error {
 	return nil
 }
 
+// SetGSOMax bounds the aggregates that the kernel makes for a device, headers included, to
+// size bytes. Old kernels do not know it, and do nothing.
+func (n *NS) SetGSOMax(name string, size int) error {
+	h, l, err := n.link(name)
+	if err != nil {
+		return err
+	}
+	if err := h.LinkSetGSOMaxSize(l, size); err != nil {
+		return fmt.Errorf("set %s gso_max_size=%d: %w", name, size, explain(err, needNetAdmin))
+	}
+	return nil
+}
+
 // SetBridge makes a device a port of the bridge.
 func (n *NS) SetBridge(name, bridge string) error {
 	h, l, err := n.link(name)

@@ -81,6 +81,7 @@ func TestPrivilegedLinkErrors(t *testing.T) {
 		{"dots", ns.AddBridge(link("..")), netns.ErrName},
 		{"peer's name", ns.AddVeth(link("v0"), nil, link("")), netns.ErrName},
 		{"no such link", ns.SetUp("v0", true), fs.ErrNotExist},
+		{"aggregates of nothing", ns.SetGSOMax("v0", 60000), fs.ErrNotExist},
 		{"no such bridge", ns.SetBridge("br0", "br1"), fs.ErrNotExist},
 		{"offloads of nothing", ns.SetOffloads("v0", false, netns.OffloadTSO), unix.ENODEV},
 		{"tap over a bridge", tapError(ns, "br0"), unix.EINVAL},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/gso"
+	"github.com/hooklab/hooklab/dataplane/header"
 )
 
 const (
@@ -100,6 +101,13 @@ func (u *Underlay) SendPacket(p *dataplane.Packet) error {
 		hash = uint32(flowOf(hash)) << (32 - flowBits)
 	}
 	return u.Send(k.ID, k.Remote, p.Data, hash)
+}
+
+// MaxAggregate is the payload in bytes of the longest aggregate of TCP whose segments leave
+// in one call.
+func (u *Underlay) MaxAggregate() int {
+	segments := min(maxSegments, maxTrain/(HeaderLen+header.EthernetSize+u.receiver.MTU))
+	return segments * (u.receiver.MTU - header.IPv4MinSize - header.TCPMinSize)
 }
 
 func (u *Underlay) sendAggregate(k *dataplane.TunnelKey, frame []byte, g dataplane.GSO, hash uint32) error {

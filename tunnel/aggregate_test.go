@@ -66,6 +66,28 @@ func TestPrivilegedAggregate(t *testing.T) {
 	}
 }
 
+// TestPrivilegedMaxAggregate sends the longest aggregate that leaves in one call, and one
+// that is a segment longer.
+func TestPrivilegedMaxAggregate(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, static())
+	other := openIn(t, p.kernel, tunnel.Config{Port: 18472})
+	must(t, p.u.Close()) // it has the source ports
+	sender := openIn(t, p.ours, tunnel.Config{Port: 18472, MTU: 1440})
+	longest := sender.MaxAggregate()
+	for _, tt := range []struct{ length, frames int }{{longest, 1}, {longest + 1400, 2}} {
+		must(t, sender.SendPacket(aggregateOf(t, tt.length)))
+		got, frames := 0, 0
+		for ; got < tt.length; frames++ {
+			frame, _ := recvOn(t, other)
+			got += len(frame) - 54
+		}
+		if frames != tt.frames {
+			t.Errorf("%d bytes: %d frames, want %d", tt.length, frames, tt.frames)
+		}
+	}
+}
+
 func TestPrivilegedAggregateErrors(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, static())

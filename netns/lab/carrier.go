@@ -97,6 +97,9 @@ func openCarrierTAP(ns *netns.NS, n *cluster.Node, cfg *dataplane.Config, mtu in
 // FD is the descriptor to wait for before Recv.
 func (c *carrierTAP) FD() int { return c.port.FD() }
 
+// MaxAggregate is 0: what the kernel makes of TCP leaves whole.
+func (c *carrierTAP) MaxAggregate() int { return 0 }
+
 // Stats counts as tunnel.Underlay does.
 func (c *carrierTAP) Stats() tunnel.Stats { return c.receiver.Stats }
 

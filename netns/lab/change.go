@@ -291,6 +291,9 @@ func (x *changer) addPod(p *cluster.Pod) error {
 	if err != nil {
 		return err
 	}
+	if err := limitAggregates(ns, w.tunnel); err != nil {
+		return errors.Join(err, port.Close())
+	}
 	doErr := w.node.Do(x.ctx, func() { err = w.attach(l.cluster, &p.Endpoint, port) })
 	if doErr != nil || err != nil {
 		return errors.Join(doErr, err, port.Close())

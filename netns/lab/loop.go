@@ -17,9 +17,13 @@ const (
 	patience   = 4  // bursts of one frame before longer ones
 )
 
-// cpusPerLoop is how many CPUs one loop keeps busy together with who sends, who receives
-// and the kernel's work for both.
-const cpusPerLoop = 4
+// How many CPUs one loop keeps busy together with who sends, who receives and the kernel's
+// work for both; and a loop that cuts, joins and sums what it carries, for which nodes
+// have to wait that share it.
+const (
+	cpusPerLoop    = 4
+	cpusPerCutting = 1
+)
 
 // loop is a goroutine that nodes share. It waits for frames and runs each to its end: a
 // frame from a pod to one of another node changes hands as often as the kernel's own paths
@@ -63,9 +67,13 @@ type source struct {
 	gone   bool // no longer watched
 }
 
-// newLoops starts as many loops as this machine has use for.
-func newLoops(log *slog.Logger, fail func(error)) ([]*loop, error) {
-	loops := make([]*loop, max(1, runtime.NumCPU()/cpusPerLoop))
+// newLoops starts as many loops as this machine has use for with these workers.
+func newLoops(workers []*worker, log *slog.Logger, fail func(error)) ([]*loop, error) {
+	cpus := cpusPerLoop
+	if slices.ContainsFunc(workers, func(w *worker) bool { return w.tunnel != nil && w.tunnel.MaxAggregate() != 0 }) {
+		cpus = cpusPerCutting
+	}
+	loops := make([]*loop, max(1, runtime.NumCPU()/cpus))
 	for i := range loops {
 		poll, err := netns.NewPoller()
 		if err != nil {

@@ -64,6 +64,15 @@ func buildPod(ns *netns.NS, e *cluster.Endpoint, on *seat, mtu int) (port *netns
 	return port, nil
 }
 
+// limitAggregates keeps a pod's kernel from aggregates of TCP that the way to other nodes
+// would have to send in two parts, the second of which is short.
+func limitAggregates(pod *netns.NS, way carrier) error {
+	if way == nil || way.MaxAggregate() == 0 {
+		return nil
+	}
+	return pod.SetGSOMax(podDevice, way.MaxAggregate())
+}
+
 // crowd is how many pods a lab may have before it could fill the kernel's one table of
 // neighbours, 1024 entries, together with other labs.
 const crowd = 256

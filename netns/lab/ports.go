@@ -41,6 +41,9 @@ type carrier interface {
 	// SendPacket sends a frame with its tunnel key. It may wait for more until Flush.
 	SendPacket(p *dataplane.Packet) error
 	Flush() error
+	// MaxAggregate is the payload in bytes of the longest aggregate of TCP that leaves in one
+	// call; 0: the kernel makes none that does not.
+	MaxAggregate() int
 	// Recv returns the next inner frame, borrowed until the next call, or nil.
 	Recv(m *tunnel.Meta) ([]byte, error)
 	Stats() tunnel.Stats

@@ -14,9 +14,31 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 
+	"github.com/hooklab/hooklab/cluster"
 	"github.com/hooklab/hooklab/netns"
 	"github.com/hooklab/hooklab/netns/lab"
 )
+
+// TestPrivilegedPodAggregates looks at what pods' kernels may put together: where the way
+// to other nodes has a limit, theirs is that one, also that of a pod which came later.
+func TestPrivilegedPodAggregates(t *testing.T) {
+	t.Parallel()
+	for underlay, want := range map[string]string{"": "gso_max_size 65536", "socket": "gso_max_size 62040"} {
+		w := upWith(t, article, func(o *lab.Options) { o.Underlay = underlay })
+		later := strings.Replace(article, "  pods:\n", "  pods:\n  - {name: later, node: worker}\n", 1)
+		_, err := w.Change(t.Context(), []cluster.Source{{Name: "later.yaml", Data: []byte(later)}}, false)
+		must(t, err)
+		for _, pod := range []string{"default/pod1-1", "default/later"} {
+			var out bytes.Buffer
+			ip := exec.Command("ip", "-d", "link", "show", "eth0")
+			ip.Stdout = &out
+			must(t, w.space(pod).Run(ip))
+			if !strings.Contains(out.String(), want+" ") {
+				t.Errorf("underlay %q, %s: want %s:\n%s", underlay, pod, want, &out)
+			}
+		}
+	}
+}
 
 // TestPrivilegedTshark looks at the wire with tshark, which must be able to take every
 // frame apart: aggregates, batches and single ones.

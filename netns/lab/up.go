@@ -390,12 +390,18 @@ func (l *Lab) seat(n *cluster.Node, s *cluster.Settings) error {
 		return err
 	}
 	l.addWorker(w)
+	for i := range to.endpoints {
+		at := endpointSpace(n.Name, &to.endpoints[i])
+		if err := limitAggregates(l.spaces[at.Pin], w.tunnel); err != nil {
+			return fmt.Errorf("%s: %w", at.Ref(), err)
+		}
+	}
 	return nil
 }
 
 // startWorkers starts the nodes' loops and gives them the nodes.
 func (l *Lab) startWorkers() (err error) {
-	l.loops, err = newLoops(l.log, l.ask)
+	l.loops, err = newLoops(l.nodes(), l.log, l.ask)
 	if err != nil {
 		return err
 	}
