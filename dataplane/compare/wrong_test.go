@@ -3,7 +3,6 @@ package compare_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"testing"
 
 	"github.com/hooklab/hooklab/dataplane"
@@ -85,7 +84,10 @@ func TestFindsWrong(t *testing.T) {
 		{"lifetime", func(_ dataplane.Hook, _ *dataplane.Packet, _ *dataplane.Verdict, set *maps.Set) {
 			for c := (maps.Cursor{}); !c.Done(); {
 				_ = set.CT4.Range(&c, 0, func(k, v []byte) bool {
-					if b := v[32:36]; binary.LittleEndian.Uint32(b) == 1010 {
+					var e maps.CTEntry
+					copy(maps.Bytes(&e), v)
+					// An entry of more packets has had its lifetime from a lookup.
+					if e.Lifetime%2 == 0 && e.RxPackets+e.TxPackets == 1 {
 						w := bytes.Clone(v)
 						w[32]++
 						_ = set.CT4.Update(k, w, maps.Any)
@@ -116,7 +118,7 @@ func TestFindsWrong(t *testing.T) {
 			t.Parallel()
 			r, err := compare.Run(context.Background(), &compare.Options{
 				Left: emulated(), Right: newWrong(everything(), tt.after), Workers: 1, Shrink: 300, Distinct: 1,
-			}, generate.Feed(&generate.Options{Seed: 8, Packets: 20000}))
+			}, generate.Feed(&generate.Options{Seed: 7, Packets: 20000}))
 			if err != nil {
 				t.Fatal(err)
 			}
