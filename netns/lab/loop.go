@@ -17,11 +17,12 @@ const (
 	patience   = 4  // bursts of one frame before longer ones
 )
 
-// How many CPUs one loop keeps busy together with who sends, who receives and the kernel's
-// work for both; and a loop that cuts, joins and sums what it carries, for which nodes
-// have to wait that share it.
+// How many CPUs there are for each loop.
 const (
-	cpusPerLoop    = 4
+	// One keeps so many busy, together with who sends, who receives and the kernel's work
+	// for both.
+	cpusPerLoop = 4
+	// One that also cuts, joins and sums what it carries is what its nodes wait for.
 	cpusPerCutting = 1
 )
 
