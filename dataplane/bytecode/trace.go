@@ -71,7 +71,7 @@ func (m *machine) appendArg(b []byte, v uint64) []byte {
 // traceEnter records that a program begins, after a tail call in the place of the one that ran.
 func (m *machine) traceEnter(p *program) {
 	if m.traced != nil && m.traced.known {
-		m.p.Trace.Leave(m.traced.fn, nil)
+		m.p.Trace.Leave(m.traced.fn, code.OK)
 	}
 	m.traced = p
 	if p.known {
@@ -82,7 +82,7 @@ func (m *machine) traceEnter(p *program) {
 // traceEnd records that the run is over.
 func (m *machine) traceEnd(ret code.Ret) {
 	if m.traced != nil && m.traced.known {
-		m.p.Trace.Leave(m.traced.fn, &ret)
+		m.p.Trace.Leave(m.traced.fn, ret)
 	}
 	m.traced = nil
 }

@@ -38,8 +38,8 @@ func (h *host) load(c dataplane.Config) error {
 //
 // C: from_host (bpf_host.c).
 func (h *host) fromHost(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.FromHost), &ret)
+	if p.Trace != nil && p.Trace.First(trace.FromHost) {
+		return p.Trace.Leave(trace.FromHost, h.fromHost(p))
 	}
 	return h.handleNetdev(p, true)
 }
@@ -48,8 +48,8 @@ func (h *host) fromHost(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: from_netdev (bpf_host.c).
 func (h *host) fromNetdev(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.FromNetdev), &ret)
+	if p.Trace != nil && p.Trace.First(trace.FromNetdev) {
+		return p.Trace.Leave(trace.FromNetdev, h.fromNetdev(p))
 	}
 	return h.handleNetdev(p, false)
 }
@@ -58,8 +58,8 @@ func (h *host) fromNetdev(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: handle_netdev (bpf_host.c).
 func (h *host) handleNetdev(p *dataplane.Packet, fromHost bool) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.HandleNetdev), &ret)
+	if p.Trace != nil && p.Trace.First(trace.HandleNetdev) {
+		return p.Trace.Leave(trace.HandleNetdev, h.handleNetdev(p, fromHost))
 	}
 	proto, ok := validateEthertype(p)
 	if !ok {
@@ -73,8 +73,8 @@ func (h *host) handleNetdev(p *dataplane.Packet, fromHost bool) (ret code.Ret) {
 //
 // C: do_netdev (bpf_host.c).
 func (h *host) doNetdev(p *dataplane.Packet, proto uint16, fromHost bool) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.DoNetdev), &ret)
+	if p.Trace != nil && p.Trace.First(trace.DoNetdev) {
+		return p.Trace.Leave(trace.DoNetdev, h.doNetdev(p, proto, fromHost))
 	}
 	var identity uint32
 	n := observation{point: code.TraceFromNetwork, ifindex: p.IngressIfindex, reason: code.CTUnknown, monitor: monitorAlways}
@@ -109,8 +109,10 @@ func (h *host) doNetdev(p *dataplane.Packet, proto uint16, fromHost bool) (ret c
 //
 // C: resolve_srcid_ipv4 (bpf_host.c).
 func (h *host) resolveSrcIDIPv4(p *dataplane.Packet, identity uint32, fromHost bool) uint32 {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.ResolveSrcIDIPv4), nil)
+	if p.Trace != nil && p.Trace.First(trace.ResolveSrcIDIPv4) {
+		found := h.resolveSrcIDIPv4(p, identity, fromHost)
+		p.Trace.Leave(trace.ResolveSrcIDIPv4, code.OK)
+		return found
 	}
 	ip := p.IPv4()
 	if ip == nil {
@@ -128,8 +130,8 @@ func (h *host) resolveSrcIDIPv4(p *dataplane.Packet, identity uint32, fromHost b
 //
 // C: tail_handle_ipv4_from_host (bpf_host.c).
 func (h *host) tailHandleIPv4FromHost(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.TailHandleIPv4FromHost), &ret)
+	if p.Trace != nil && p.Trace.First(trace.TailHandleIPv4FromHost) {
+		return p.Trace.Leave(trace.TailHandleIPv4FromHost, h.tailHandleIPv4FromHost(p))
 	}
 	return h.tailHandleIPv4(p, true)
 }
@@ -138,8 +140,8 @@ func (h *host) tailHandleIPv4FromHost(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_handle_ipv4_from_netdev (bpf_host.c).
 func (h *host) tailHandleIPv4FromNetdev(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.TailHandleIPv4FromNetdev), &ret)
+	if p.Trace != nil && p.Trace.First(trace.TailHandleIPv4FromNetdev) {
+		return p.Trace.Leave(trace.TailHandleIPv4FromNetdev, h.tailHandleIPv4FromNetdev(p))
 	}
 	return h.tailHandleIPv4(p, false)
 }
@@ -148,8 +150,8 @@ func (h *host) tailHandleIPv4FromNetdev(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_handle_ipv4 (bpf_host.c).
 func (h *host) tailHandleIPv4(p *dataplane.Packet, fromHost bool) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.HostTailHandleIPv4), &ret)
+	if p.Trace != nil && p.Trace.First(trace.HostTailHandleIPv4) {
+		return p.Trace.Leave(trace.HostTailHandleIPv4, h.tailHandleIPv4(p, fromHost))
 	}
 	identity := p.CB[cbSrcLabel]
 	p.CB[cbSrcLabel] = 0
@@ -166,8 +168,8 @@ func (h *host) tailHandleIPv4(p *dataplane.Packet, fromHost bool) (ret code.Ret)
 //
 // C: handle_ipv4 (bpf_host.c).
 func (h *host) handleIPv4(p *dataplane.Packet, identity uint32, fromHost bool) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.HostHandleIPv4), &ret)
+	if p.Trace != nil && p.Trace.First(trace.HostHandleIPv4) {
+		return p.Trace.Leave(trace.HostHandleIPv4, h.handleIPv4(p, identity, fromHost))
 	}
 	ip := p.IPv4()
 	if ip == nil {
@@ -207,8 +209,8 @@ func (h *host) handleIPv4(p *dataplane.Packet, identity uint32, fromHost bool) (
 //
 // C: to_host (bpf_host.c).
 func (h *host) toHost(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.ToHost), &ret)
+	if p.Trace != nil && p.Trace.First(trace.ToHost) {
+		return p.Trace.Leave(trace.ToHost, h.toHost(p))
 	}
 	n := observation{point: code.TraceToStack, ifindex: h.cfg.HostIfindex, reason: code.CTUnknown}
 	switch magic := p.CB[cbProxy]; {
@@ -226,8 +228,8 @@ func (h *host) toHost(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: to_netdev (bpf_host.c).
 func (h *host) toNetdev(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.ToNetdev), &ret)
+	if p.Trace != nil && p.Trace.First(trace.ToNetdev) {
+		return p.Trace.Leave(trace.ToNetdev, h.toNetdev(p))
 	}
 	h.sendTraceNotify(p, &observation{point: code.TraceToNetwork, reason: code.CTUnknown})
 	return code.OK

@@ -45,8 +45,8 @@ func (l *lxc) load(endpoint uint16) error {
 //
 // C: handle_xgress (bpf_lxc.c).
 func (l *lxc) handleXgress(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.HandleXgress), &ret)
+	if p.Trace != nil && p.Trace.First(trace.HandleXgress) {
+		return p.Trace.Leave(trace.HandleXgress, l.handleXgress(p))
 	}
 	bpfClearMeta(p)
 	p.QueueMapping = 0
@@ -85,8 +85,8 @@ func (l *lxc) egressDrop(p *dataplane.Packet, dst uint32, reason code.Ret) code.
 //
 // C: tail_handle_arp (bpf_lxc.c).
 func (l *lxc) tailHandleARP(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.TailHandleARP), &ret)
+	if p.Trace != nil && p.Trace.First(trace.TailHandleARP) {
+		return p.Trace.Leave(trace.TailHandleARP, l.tailHandleARP(p))
 	}
 	q, ok := l.arpValidate(p, l.nodeMAC)
 	if !ok {
@@ -102,8 +102,8 @@ func (l *lxc) tailHandleARP(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_handle_ipv4 (bpf_lxc.c).
 func (l *lxc) tailHandleIPv4(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.LXCTailHandleIPv4), &ret)
+	if p.Trace != nil && p.Trace.First(trace.LXCTailHandleIPv4) {
+		return p.Trace.Leave(trace.LXCTailHandleIPv4, l.tailHandleIPv4(p))
 	}
 	ret = l.tailHandleIPv4Inner(p)
 	if ret.IsErr() {
@@ -117,8 +117,8 @@ func (l *lxc) tailHandleIPv4(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: __tail_handle_ipv4 (bpf_lxc.c).
 func (l *lxc) tailHandleIPv4Inner(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.TailHandleIPv4Inner), &ret)
+	if p.Trace != nil && p.Trace.First(trace.TailHandleIPv4Inner) {
+		return p.Trace.Leave(trace.TailHandleIPv4Inner, l.tailHandleIPv4Inner(p))
 	}
 	ip := p.IPv4()
 	if ip == nil {
@@ -154,8 +154,8 @@ func (l *lxc) tailHandleIPv4Inner(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_ipv4_ct_egress (bpf_lxc.c).
 func (l *lxc) tailIPv4CTEgress(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.TailIPv4CTEgress), &ret)
+	if p.Trace != nil && p.Trace.First(trace.TailIPv4CTEgress) {
+		return p.Trace.Leave(trace.TailIPv4CTEgress, l.tailIPv4CTEgress(p))
 	}
 	if ret := l.ctToBuffer(p, ctEgress); ret.IsErr() {
 		return ret
@@ -170,8 +170,8 @@ func (l *lxc) tailIPv4CTEgress(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_handle_ipv4_cont (bpf_lxc.c).
 func (l *lxc) tailHandleIPv4Cont(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.TailHandleIPv4Cont), &ret)
+	if p.Trace != nil && p.Trace.First(trace.TailHandleIPv4Cont) {
+		return p.Trace.Leave(trace.TailHandleIPv4Cont, l.tailHandleIPv4Cont(p))
 	}
 	var dst uint32
 	ret = l.handleIPv4FromLXC(p, &dst)
@@ -198,8 +198,8 @@ type egress struct {
 //
 // C: handle_ipv4_from_lxc (bpf_lxc.c).
 func (l *lxc) handleIPv4FromLXC(p *dataplane.Packet, dst *uint32) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.HandleIPv4FromLXC), &ret)
+	if p.Trace != nil && p.Trace.First(trace.HandleIPv4FromLXC) {
+		return p.Trace.Leave(trace.HandleIPv4FromLXC, l.handleIPv4FromLXC(p, dst))
 	}
 	f := egress{ip: p.IPv4(), dst: code.IdentityWorld}
 	if f.ip == nil {

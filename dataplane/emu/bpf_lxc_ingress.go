@@ -18,8 +18,8 @@ import (
 //
 // C: handle_policy (bpf_lxc.c).
 func (l *lxc) handlePolicy(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.HandlePolicy), &ret)
+	if p.Trace != nil && p.Trace.First(trace.HandlePolicy) {
+		return p.Trace.Leave(trace.HandlePolicy, l.handlePolicy(p))
 	}
 	proto, ok := validateEthertype(p)
 	switch {
@@ -47,8 +47,8 @@ func (l *lxc) ingressDrop(p *dataplane.Packet, src uint32, reason code.Ret) code
 //
 // C: tail_ipv4_ct_ingress_policy_only (bpf_lxc.c).
 func (l *lxc) tailIPv4CTIngressPolicyOnly(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.TailIPv4CTIngressPolicyOnly), &ret)
+	if p.Trace != nil && p.Trace.First(trace.TailIPv4CTIngressPolicyOnly) {
+		return p.Trace.Leave(trace.TailIPv4CTIngressPolicyOnly, l.tailIPv4CTIngressPolicyOnly(p))
 	}
 	if ret := l.ctToBuffer(p, ctIngress); ret.IsErr() {
 		return ret
@@ -60,8 +60,8 @@ func (l *lxc) tailIPv4CTIngressPolicyOnly(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_ipv4_policy (bpf_lxc.c).
 func (l *lxc) tailIPv4Policy(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.TailIPv4Policy), &ret)
+	if p.Trace != nil && p.Trace.First(trace.TailIPv4Policy) {
+		return p.Trace.Leave(trace.TailIPv4Policy, l.tailIPv4Policy(p))
 	}
 	f := ingress{ifindex: p.CB[cbIfindex], src: p.CB[cbSrcLabel], fromHost: p.CB[cbFromHost] != 0}
 	p.CB[cbSrcLabel], p.CB[cbFromHost] = 0, 0
@@ -95,8 +95,8 @@ type ingress struct {
 //
 // C: ipv4_policy (bpf_lxc.c).
 func (l *lxc) ipv4Policy(p *dataplane.Packet, f *ingress) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.IPv4Policy), &ret)
+	if p.Trace != nil && p.Trace.First(trace.IPv4Policy) {
+		return p.Trace.Leave(trace.IPv4Policy, l.ipv4Policy(p, f))
 	}
 	if f.ip = p.IPv4(); f.ip == nil {
 		return code.DropInvalid
@@ -191,8 +191,8 @@ func (l *lxc) observeIngress(p *dataplane.Packet, f *ingress, point code.TracePo
 //
 // C: handle_to_container (bpf_lxc.c).
 func (l *lxc) handleToContainer(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.HandleToContainer), &ret)
+	if p.Trace != nil && p.Trace.First(trace.HandleToContainer) {
+		return p.Trace.Leave(trace.HandleToContainer, l.handleToContainer(p))
 	}
 	proto, ok := validateEthertype(p)
 	if !ok {
@@ -227,8 +227,8 @@ func (l *lxc) handleToContainer(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_ipv4_ct_ingress (bpf_lxc.c).
 func (l *lxc) tailIPv4CTIngress(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.TailIPv4CTIngress), &ret)
+	if p.Trace != nil && p.Trace.First(trace.TailIPv4CTIngress) {
+		return p.Trace.Leave(trace.TailIPv4CTIngress, l.tailIPv4CTIngress(p))
 	}
 	if ret := l.ctToBuffer(p, ctIngress); ret.IsErr() {
 		return ret
@@ -244,8 +244,8 @@ func (l *lxc) tailIPv4CTIngress(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_ipv4_to_endpoint (bpf_lxc.c).
 func (l *lxc) tailIPv4ToEndpoint(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.TailIPv4ToEndpoint), &ret)
+	if p.Trace != nil && p.Trace.First(trace.TailIPv4ToEndpoint) {
+		return p.Trace.Leave(trace.TailIPv4ToEndpoint, l.tailIPv4ToEndpoint(p))
 	}
 	f := ingress{src: p.CB[cbSrcLabel], fromHost: true}
 	ip := p.IPv4()

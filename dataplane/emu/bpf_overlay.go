@@ -27,8 +27,8 @@ func (v *overlay) load() error {
 //
 // C: from_overlay (bpf_overlay.c).
 func (v *overlay) fromOverlay(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.FromOverlay), &ret)
+	if p.Trace != nil && p.Trace.First(trace.FromOverlay) {
+		return p.Trace.Leave(trace.FromOverlay, v.fromOverlay(p))
 	}
 	bpfClearMeta(p)
 	p.QueueMapping = 0
@@ -62,8 +62,8 @@ func decrypted(p *dataplane.Packet) bool { return p.Mark&markMagicMask == markDe
 //
 // C: tail_handle_ipv4 (bpf_overlay.c).
 func (v *overlay) tailHandleIPv4(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.OverlayTailHandleIPv4), &ret)
+	if p.Trace != nil && p.Trace.First(trace.OverlayTailHandleIPv4) {
+		return p.Trace.Leave(trace.OverlayTailHandleIPv4, v.tailHandleIPv4(p))
 	}
 	var identity uint32
 	ret = v.handleIPv4(p, &identity)
@@ -78,8 +78,8 @@ func (v *overlay) tailHandleIPv4(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: handle_ipv4 (bpf_overlay.c).
 func (v *overlay) handleIPv4(p *dataplane.Packet, identity *uint32) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.OverlayHandleIPv4), &ret)
+	if p.Trace != nil && p.Trace.First(trace.OverlayHandleIPv4) {
+		return p.Trace.Leave(trace.OverlayHandleIPv4, v.handleIPv4(p, identity))
 	}
 	ip := p.IPv4()
 	if ip == nil {
@@ -125,8 +125,8 @@ func (v *overlay) sourceIdentity(p *dataplane.Packet, ip header.IPv4, identity *
 //
 // C: to_overlay (bpf_overlay.c).
 func (v *overlay) toOverlay(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.ToOverlay), &ret)
+	if p.Trace != nil && p.Trace.First(trace.ToOverlay) {
+		return p.Trace.Leave(trace.ToOverlay, v.toOverlay(p))
 	}
 	return code.OK
 }

@@ -20,8 +20,8 @@ type drop struct {
 //
 // C: send_drop_notify (lib/drop.h).
 func (o *object) sendDropNotify(p *dataplane.Packet, d *drop) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.SendDropNotify), &ret)
+	if p.Trace != nil && p.Trace.First(trace.SendDropNotify) {
+		return p.Trace.Leave(trace.SendDropNotify, o.sendDropNotify(p, d))
 	}
 	p.CB = [5]uint32{
 		d.src, d.dst, uint32(d.reason.Reason()), d.dstID,
@@ -42,8 +42,8 @@ func (o *object) sendDropNotify(p *dataplane.Packet, d *drop) (ret code.Ret) {
 //
 // C: __send_drop_notify (lib/drop.h).
 func (o *object) sendDropNotifyInner(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.SendDropNotifyInner), &ret)
+	if p.Trace != nil && p.Trace.First(trace.SendDropNotifyInner) {
+		return p.Trace.Leave(trace.SendDropNotifyInner, o.sendDropNotifyInner(p))
 	}
 	if p.Events != nil {
 		p.Events.Drop(trace.Drop{

@@ -2,6 +2,7 @@ package emu
 
 import (
 	"github.com/hooklab/hooklab/dataplane"
+	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/trace"
 	"github.com/hooklab/hooklab/maps"
 )
@@ -10,8 +11,10 @@ import (
 //
 // C: lookup_ip4_endpoint (lib/eps.h).
 func (o *object) lookupIP4Endpoint(p *dataplane.Packet, ip [4]byte) *maps.EndpointInfo {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.LookupIP4Endpoint), nil)
+	if p.Trace != nil && p.Trace.First(trace.LookupIP4Endpoint) {
+		found := o.lookupIP4Endpoint(p, ip)
+		p.Trace.Leave(trace.LookupIP4Endpoint, code.OK)
+		return found
 	}
 	key := maps.NewEndpointKey(ip)
 	ep := o.e.maps.LXC.Ref(&key)
@@ -23,8 +26,10 @@ func (o *object) lookupIP4Endpoint(p *dataplane.Packet, ip [4]byte) *maps.Endpoi
 //
 // C: ipcache_lookup4 (lib/eps.h).
 func (o *object) ipcacheLookup4(p *dataplane.Packet, ip [4]byte) *maps.RemoteEndpointInfo {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.IPCacheLookup4), nil)
+	if p.Trace != nil && p.Trace.First(trace.IPCacheLookup4) {
+		found := o.ipcacheLookup4(p, ip)
+		p.Trace.Leave(trace.IPCacheLookup4, code.OK)
+		return found
 	}
 	key := maps.NewIPCacheKey(ip, 32)
 	info := o.e.maps.IPCache.Ref(&key)

@@ -38,8 +38,10 @@ func setIdentityMark(p *dataplane.Packet, id uint32) {
 //
 // C: inherit_identity_from_host (lib/identity.h).
 func (o *object) inheritIdentityFromHost(p *dataplane.Packet) (identity, magic uint32) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.InheritIdentityFromHost), nil)
+	if p.Trace != nil && p.Trace.First(trace.InheritIdentityFromHost) {
+		identity, magic = o.inheritIdentityFromHost(p)
+		p.Trace.Leave(trace.InheritIdentityFromHost, code.OK)
+		return identity, magic
 	}
 	magic = p.Mark & markMagicMask
 	switch magic {

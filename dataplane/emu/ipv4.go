@@ -35,8 +35,10 @@ func l4Offset(ip header.IPv4) int { return header.EthernetSize + ip.HeaderLen() 
 //
 // C: ipv4_handle_fragmentation (lib/ipv4.h).
 func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, dir ctDir) (ports maps.FragPorts, ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.IPv4HandleFragmentation), &ret)
+	if p.Trace != nil && p.Trace.First(trace.IPv4HandleFragmentation) {
+		ports, ret = o.ipv4HandleFragmentation(p, ip, dir)
+		p.Trace.Leave(trace.IPv4HandleFragmentation, ret)
+		return ports, ret
 	}
 	fragment := ip.IsFragment()
 	if fragment {

@@ -14,8 +14,8 @@ import (
 //
 // C: ipv4_l3 (lib/l3.h).
 func (o *object) ipv4L3(p *dataplane.Packet, src, dst *[6]byte) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.IPv4L3), &ret)
+	if p.Trace != nil && p.Trace.First(trace.IPv4L3) {
+		return p.Trace.Leave(trace.IPv4L3, o.ipv4L3(p, src, dst))
 	}
 	ip := p.IPv4()
 	ttl := ip.TTL()
@@ -46,8 +46,8 @@ type delivery struct {
 //
 // C: ipv4_local_delivery (lib/l3.h).
 func (o *object) ipv4LocalDelivery(p *dataplane.Packet, d *delivery) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.IPv4LocalDelivery), &ret)
+	if p.Trace != nil && p.Trace.First(trace.IPv4LocalDelivery) {
+		return p.Trace.Leave(trace.IPv4LocalDelivery, o.ipv4LocalDelivery(p, d))
 	}
 	if ret := o.ipv4L3(p, &d.ep.NodeMAC, &d.ep.MAC); ret != code.OK {
 		return ret
@@ -80,8 +80,8 @@ func (o *object) ipv4LocalDelivery(p *dataplane.Packet, d *delivery) (ret code.R
 //
 // C: redirect_ep (lib/common.h).
 func (o *object) redirectEP(p *dataplane.Packet, ifindex uint32, fromHost bool) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.RedirectEP), &ret)
+	if p.Trace != nil && p.Trace.First(trace.RedirectEP) {
+		return p.Trace.Leave(trace.RedirectEP, o.redirectEP(p, ifindex, fromHost))
 	}
 	if o.cfg.Delivery != dataplane.DeliverPeer || fromHost {
 		return o.ctxRedirect(p, ifindex)

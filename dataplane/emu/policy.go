@@ -24,8 +24,10 @@ type access struct {
 //
 // C: policy_can_egress4 (lib/policy.h).
 func (o *object) policyCanEgress4(p *dataplane.Packet, a *access) (match code.MatchType, ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.PolicyCanEgress4), &ret)
+	if p.Trace != nil && p.Trace.First(trace.PolicyCanEgress4) {
+		match, ret = o.policyCanEgress4(p, a)
+		p.Trace.Leave(trace.PolicyCanEgress4, ret)
+		return match, ret
 	}
 	if a.proto == header.ProtoUDP && binary.BigEndian.Uint16(a.dport[:]) == o.cfg.TunnelPort {
 		return code.MatchNone, code.DropEncapProhibited
@@ -37,8 +39,10 @@ func (o *object) policyCanEgress4(p *dataplane.Packet, a *access) (match code.Ma
 //
 // C: policy_can_access_ingress (lib/policy.h).
 func (o *object) policyCanAccessIngress(p *dataplane.Packet, a *access) (match code.MatchType, ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.PolicyCanAccessIngress), &ret)
+	if p.Trace != nil && p.Trace.First(trace.PolicyCanAccessIngress) {
+		match, ret = o.policyCanAccessIngress(p, a)
+		p.Trace.Leave(trace.PolicyCanAccessIngress, ret)
+		return match, ret
 	}
 	return o.policyCanAccessInner(p, a)
 }
@@ -48,8 +52,10 @@ func (o *object) policyCanAccessIngress(p *dataplane.Packet, a *access) (match c
 //
 // C: __policy_can_access (lib/policy.h).
 func (o *object) policyCanAccessInner(p *dataplane.Packet, a *access) (match code.MatchType, ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.PolicyCanAccessInner), &ret)
+	if p.Trace != nil && p.Trace.First(trace.PolicyCanAccessInner) {
+		match, ret = o.policyCanAccessInner(p, a)
+		p.Trace.Leave(trace.PolicyCanAccessInner, ret)
+		return match, ret
 	}
 	dport := a.dport
 	if a.proto == header.ProtoICMP {
@@ -120,8 +126,10 @@ func (o *object) policyRef(p *dataplane.Packet, key *maps.PolicyKey) *maps.Polic
 //
 // C: send_policy_verdict_notify (lib/policy_log.h).
 func (o *object) sendPolicyVerdictNotify(p *dataplane.Packet, a *access, verdict code.Ret, match code.MatchType) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.SendPolicyVerdictNotify), nil)
+	if p.Trace != nil && p.Trace.First(trace.SendPolicyVerdictNotify) {
+		o.sendPolicyVerdictNotify(p, a, verdict, match)
+		p.Trace.Leave(trace.SendPolicyVerdictNotify, code.OK)
+		return
 	}
 	dir := code.Ingress
 	if a.egress {

@@ -30,8 +30,8 @@ func redirectToProxy(verdict, status code.Ret) bool {
 //
 // C: ctx_redirect_to_proxy4 (lib/proxy.h).
 func (o *object) ctxRedirectToProxy4(p *dataplane.Packet, port proxyPort) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.CtxRedirectToProxy4), &ret)
+	if p.Trace != nil && p.Trace.First(trace.CtxRedirectToProxy4) {
+		return p.Trace.Leave(trace.CtxRedirectToProxy4, o.ctxRedirectToProxy4(p, port))
 	}
 	p.Mark = markToProxy | uint32(port)<<16
 	p.PktType = dataplane.PacketHost
@@ -43,8 +43,8 @@ func (o *object) ctxRedirectToProxy4(p *dataplane.Packet, port proxyPort) (ret c
 //
 // C: ctx_redirect_to_proxy_first (lib/proxy.h).
 func (o *object) ctxRedirectToProxyFirst(p *dataplane.Packet, port proxyPort) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.CtxRedirectToProxyFirst), &ret)
+	if p.Trace != nil && p.Trace.First(trace.CtxRedirectToProxyFirst) {
+		return p.Trace.Leave(trace.CtxRedirectToProxyFirst, o.ctxRedirectToProxyFirst(p, port))
 	}
 	p.Mark = markToProxy | uint32(port)<<16
 	p.PktType = dataplane.PacketHost
@@ -56,8 +56,8 @@ func (o *object) ctxRedirectToProxyFirst(p *dataplane.Packet, port proxyPort) (r
 //
 // C: ctx_redirect_to_proxy_hairpin_ipv4 (lib/proxy.h).
 func (o *object) ctxRedirectToProxyHairpinIPv4(p *dataplane.Packet, port proxyPort) (ret code.Ret) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.CtxRedirectToProxyHairpinIPv4), &ret)
+	if p.Trace != nil && p.Trace.First(trace.CtxRedirectToProxyHairpinIPv4) {
+		return p.Trace.Leave(trace.CtxRedirectToProxyHairpinIPv4, o.ctxRedirectToProxyHairpinIPv4(p, port))
 	}
 	p.CB[cbProxy] = markToProxy | uint32(port)<<16
 	if ret := o.ipv4L3(p, &o.nodeMAC, &o.cfg.HostMAC); ret != code.OK {

@@ -26,8 +26,10 @@ type observation struct {
 //
 // C: send_trace_notify (lib/trace.h).
 func (o *object) sendTraceNotify(p *dataplane.Packet, n *observation) {
-	if p.Trace != nil {
-		defer p.Trace.Leave(p.Trace.Enter(trace.SendTraceNotify), nil)
+	if p.Trace != nil && p.Trace.First(trace.SendTraceNotify) {
+		o.sendTraceNotify(p, n)
+		p.Trace.Leave(trace.SendTraceNotify, code.OK)
+		return
 	}
 	o.updateTraceMetrics(p, n.point)
 	if p.Events == nil || !o.emitTraceNotify(n) {

@@ -57,6 +57,7 @@ type Buffer struct {
 	steps []Step
 	bytes []byte
 	depth uint8
+	again bool // the function that was entered calls itself next
 	lost  int
 
 	frame  []byte // the packet that is watched
@@ -76,7 +77,7 @@ func NewBuffer(n int) *Buffer {
 // Reset forgets all steps and keeps the memory.
 func (b *Buffer) Reset() {
 	b.steps, b.bytes, b.depth, b.lost = b.steps[:0], b.bytes[:0], 0, 0
-	b.frame, b.mark, b.source = nil, nil, nil
+	b.again, b.frame, b.mark, b.source = false, nil, nil, nil
 }
 
 // SetSource says where in its source the program is; nil: unknown. What has changed in the packet until then belongs to the place
@@ -126,27 +127,32 @@ func (b *Buffer) Value(s *Step) []byte { return b.bytes[s.value.off:][:s.value.n
 // Lost is how many steps found no room.
 func (b *Buffer) Lost() int { return b.lost }
 
-// Enter records that f was entered and returns f for Leave.
-func (b *Buffer) Enter(f Func) Func {
+// Enter records that f was entered.
+func (b *Buffer) Enter(f Func) {
 	b.look()
 	b.add(Step{Kind: KindEnter, Depth: b.depth, Func: f})
 	b.depth++
-	return f
 }
 
-// Leave records that f returned. A nil ret is a function without a return code.
+// First is how a function brackets itself without a defer, which would cost each call something even when nothing is
+// recorded: true says that it was entered, and that it is to call itself, which finds false, and then to Leave.
 //
-//	if p.Trace != nil {
-//		defer p.Trace.Leave(p.Trace.Enter(trace.ARPRespond), &ret)
+//	if p.Trace != nil && p.Trace.First(trace.ARPRespond) {
+//		return p.Trace.Leave(trace.ARPRespond, o.arpRespond(p, mac, q))
 //	}
-func (b *Buffer) Leave(f Func, ret *code.Ret) {
+func (b *Buffer) First(f Func) bool {
+	if b.again = !b.again; b.again {
+		b.Enter(f)
+	}
+	return b.again
+}
+
+// Leave records that f returned, and returns ret; a function without a return code passes code.OK.
+func (b *Buffer) Leave(f Func, ret code.Ret) code.Ret {
 	b.look()
 	b.depth--
-	s := Step{Kind: KindLeave, Depth: b.depth, Func: f}
-	if ret != nil {
-		s.Ret = *ret
-	}
-	b.add(s)
+	b.add(Step{Kind: KindLeave, Depth: b.depth, Func: f, Ret: ret})
+	return ret
 }
 
 // TailCall records a jump to a slot of a prog array; hit is false if the slot was

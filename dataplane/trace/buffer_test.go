@@ -13,13 +13,12 @@ import (
 func TestBuffer(t *testing.T) {
 	t.Parallel()
 	b := trace.NewBuffer(5)
-	ret := code.Ret(0)
-	f := b.Enter(trace.HandleXgress)
-	g := b.Enter(trace.SendTraceNotify)
-	b.Leave(g, nil)
+	b.Enter(trace.HandleXgress)
+	b.Enter(trace.SendTraceNotify)
+	b.Leave(trace.SendTraceNotify, code.OK)
 	b.TailCall(trace.MapCalls, 7, true)
 	b.TailCall(trace.MapCalls, 6, false)
-	b.Leave(f, &ret) // the sixth
+	b.Leave(trace.HandleXgress, code.OK) // the sixth
 	want := []trace.Step{
 		{Kind: trace.KindEnter, Depth: 0, Func: trace.HandleXgress},
 		{Kind: trace.KindEnter, Depth: 1, Func: trace.SendTraceNotify},
@@ -38,8 +37,10 @@ func TestBuffer(t *testing.T) {
 	if len(b.Steps()) != 0 || b.Lost() != 0 {
 		t.Errorf("after Reset: %d steps, %d lost, want none", len(b.Steps()), b.Lost())
 	}
-	ret = code.Redirect
-	b.Leave(b.Enter(trace.ARPRespond), &ret)
+	b.Enter(trace.ARPRespond)
+	if got := b.Leave(trace.ARPRespond, code.Redirect); got != code.Redirect {
+		t.Errorf("Leave returned %v, want what the function did", got)
+	}
 	want = []trace.Step{
 		{Kind: trace.KindEnter, Func: trace.ARPRespond}, {Kind: trace.KindLeave, Func: trace.ARPRespond, Ret: code.Redirect},
 	}
@@ -48,14 +49,50 @@ func TestBuffer(t *testing.T) {
 	}
 }
 
+// countdown is bracketed as the datapath's functions are.
+func countdown(b *trace.Buffer, n code.Ret) code.Ret {
+	if b != nil && b.First(trace.CTLookup4) {
+		return b.Leave(trace.CTLookup4, countdown(b, n))
+	}
+	if n == 0 {
+		return 0
+	}
+	return countdown(b, n-1) + 1
+}
+
+// TestFirst: a function that brackets itself is entered and left once for each call, a
+// recursive one too.
+func TestFirst(t *testing.T) {
+	t.Parallel()
+	b := trace.NewBuffer(8)
+	if got := countdown(b, 2); got != 2 {
+		t.Errorf("traced: %d, want 2", got)
+	}
+	if got := countdown(nil, 2); got != 2 {
+		t.Errorf("not traced: %d, want 2", got)
+	}
+	want := []trace.Step{
+		{Kind: trace.KindEnter, Depth: 0, Func: trace.CTLookup4},
+		{Kind: trace.KindEnter, Depth: 1, Func: trace.CTLookup4},
+		{Kind: trace.KindEnter, Depth: 2, Func: trace.CTLookup4},
+		{Kind: trace.KindLeave, Depth: 2, Func: trace.CTLookup4, Ret: 0},
+		{Kind: trace.KindLeave, Depth: 1, Func: trace.CTLookup4, Ret: 1},
+		{Kind: trace.KindLeave, Depth: 0, Func: trace.CTLookup4, Ret: 2},
+	}
+	if d := cmp.Diff(want, b.Steps(), cmpopts.IgnoreUnexported(trace.Step{})); d != "" {
+		t.Errorf("steps differ (-want +got):\n%s", d)
+	}
+}
+
 func TestBufferAllocs(t *testing.T) { // not parallel: AllocsPerRun counts everybody
 	b := trace.NewBuffer(4)
-	ret := code.OK
 	if n := testing.AllocsPerRun(100, func() {
 		b.Reset()
-		b.Leave(b.Enter(trace.IPv4L3), &ret)
+		b.Enter(trace.IPv4L3)
+		b.Leave(trace.IPv4L3, code.OK)
 		b.TailCall(trace.MapCalls, 1, true)
-		b.Leave(b.Enter(trace.IPv4L3), &ret)
+		b.Enter(trace.IPv4L3)
+		b.Leave(trace.IPv4L3, code.OK)
 	}); n != 0 {
 		t.Errorf("%v allocations a run, want 0", n)
 	}
@@ -92,14 +129,13 @@ func TestBufferWatches(t *testing.T) {
 	b := trace.NewBuffer(16)
 	frame, mark := []byte{0, 1, 2, 3, 4, 5, 6, 7}, uint32(0)
 	b.Watch(frame, &mark)
-	f := b.Enter(trace.IPv4L3)
+	b.Enter(trace.IPv4L3)
 	b.Lookup(trace.MapLXC, 0, []byte{1, 2}, []byte{3})
 	b.Lookup(trace.MapPolicy, 51, []byte{4}, nil)
 	b.Update(trace.MapCT4, []byte{5}, []byte{6})
 	copy(frame[2:], []byte{20, 30})
 	frame[7], mark = 70, 0xf00
-	ret := code.OK
-	b.Leave(f, &ret)
+	b.Leave(trace.IPv4L3, code.OK)
 
 	type step struct {
 		Kind       trace.Kind
