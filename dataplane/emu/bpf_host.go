@@ -9,7 +9,7 @@ import (
 )
 
 // host is bpf_host.o, compiled for cilium_host, cilium_net or an uplink.
-type host struct{ *object }
+type host struct{ object }
 
 // load makes the object's sections.
 func (h *host) load(c dataplane.Config) error {

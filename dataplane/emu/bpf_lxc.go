@@ -10,7 +10,7 @@ import (
 
 // lxc is bpf_lxc.o, compiled for one pod. This file has what happens to packets
 // that leave the pod; bpf_lxc_ingress.go has the rest.
-type lxc struct{ *object }
+type lxc struct{ object }
 
 // load makes the object's sections.
 func (l *lxc) load(endpoint uint16) error {
@@ -38,7 +38,7 @@ func (l *lxc) load(endpoint uint16) error {
 		dataplane.ToContainer:   {"to-container", l.handleToContainer},
 		dataplane.PolicyProg:    {"policy", l.handlePolicy},
 	}
-	return l.tail(l.e.maps.PolicyCall, uint32(endpoint), "handle_policy", l.handlePolicy)
+	return l.tail(l.maps.PolicyCall, uint32(endpoint), "handle_policy", l.handlePolicy)
 }
 
 // handleXgress is from-container: a frame has left the pod.
@@ -266,7 +266,7 @@ func (l *lxc) egressConnection(p *dataplane.Packet, f *egress) code.Ret {
 		fallthrough // the entry is that of another service, or of none
 	case ctNew:
 		f.lb.srcSecID = l.cfg.Endpoint.Identity
-		return l.ctCreate4(p, l.e.maps.CTAny4, &f.ct.Tuple, ctEgress, &f.lb, f.verdict > 0)
+		return l.ctCreate4(p, l.maps.CTAny4, &f.ct.Tuple, ctEgress, &f.lb, f.verdict > 0)
 	case ctReply, ctRelated:
 		p.CB[cbPolicy] = 1
 		if f.ct.RevNAT == [2]byte{} {
@@ -336,7 +336,7 @@ func (l *lxc) ctToBuffer(p *dataplane.Packet, dir ctDir) code.Ret {
 	if ret.IsErr() {
 		return ret
 	}
-	b := l.e.maps.TailCallBuffer.Ref(0)
+	b := l.maps.TailCallBuffer.Ref(0)
 	if b == nil {
 		return code.DropInvalidTCBuffer
 	}
@@ -348,7 +348,7 @@ func (l *lxc) ctToBuffer(p *dataplane.Packet, dir ctDir) code.Ret {
 // takeBuffer is what ctToBuffer left, or nil. A tuple without a source address
 // counts as an empty buffer, which is what a packet to 0.0.0.0 makes.
 func (l *lxc) takeBuffer() *maps.CTBuffer4 {
-	b := l.e.maps.TailCallBuffer.Ref(0)
+	b := l.maps.TailCallBuffer.Ref(0)
 	if b == nil || b.Tuple.SAddr == [4]byte{} {
 		return nil
 	}

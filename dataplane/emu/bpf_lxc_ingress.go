@@ -127,7 +127,7 @@ func (l *lxc) ipv4Policy(p *dataplane.Packet, f *ingress) (ret code.Ret) {
 	}
 	if f.status == ctNew {
 		state := ctState{srcSecID: f.src}
-		if ret = l.ctCreate4(p, l.e.maps.CTAny4, &f.ct.Tuple, ctIngress, &state, f.verdict > 0); ret.IsErr() {
+		if ret = l.ctCreate4(p, l.maps.CTAny4, &f.ct.Tuple, ctIngress, &state, f.verdict > 0); ret.IsErr() {
 			return ret
 		}
 	}

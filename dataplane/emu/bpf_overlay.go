@@ -9,7 +9,7 @@ import (
 )
 
 // overlay is bpf_overlay.o, on cilium_vxlan.
-type overlay struct{ *object }
+type overlay struct{ object }
 
 // load makes the object's sections.
 func (v *overlay) load() error {

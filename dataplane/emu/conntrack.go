@@ -49,9 +49,9 @@ func (s *ctState) loopback() bool { return s.bits&maps.CTLBLoopback != 0 }
 // C: get_ct_map4 (lib/conntrack_map.h).
 func (o *object) getCTMap4(proto uint8) *maps.LRU[maps.CTKey, maps.CTEntry] {
 	if proto == header.ProtoTCP {
-		return o.e.maps.CT4
+		return o.maps.CT4
 	}
-	return o.e.maps.CTAny4
+	return o.maps.CTAny4
 }
 
 // newCTTuple is a packet's tuple before its ports are read.

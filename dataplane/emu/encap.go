@@ -96,7 +96,7 @@ func (o *object) lookupTunnel(p *dataplane.Packet, dst [4]byte) *maps.TunnelEndp
 	for i := range dst {
 		key.IP[i] = dst[i] & o.cfg.PodCIDRMask[i]
 	}
-	t := o.e.maps.Tunnel.Ref(&key)
+	t := o.maps.Tunnel.Ref(&key)
 	traceLookup(p, trace.MapTunnel, 0, &key, t)
 	return t
 }

@@ -17,7 +17,7 @@ func (o *object) lookupIP4Endpoint(p *dataplane.Packet, ip [4]byte) *maps.Endpoi
 		return found
 	}
 	key := maps.NewEndpointKey(ip)
-	ep := o.e.maps.LXC.Ref(&key)
+	ep := o.maps.LXC.Ref(&key)
 	traceLookup(p, trace.MapLXC, 0, &key, ep)
 	return ep
 }
@@ -32,7 +32,7 @@ func (o *object) ipcacheLookup4(p *dataplane.Packet, ip [4]byte) *maps.RemoteEnd
 		return found
 	}
 	key := maps.NewIPCacheKey(ip, 32)
-	info := o.e.maps.IPCache.Ref(&key)
+	info := o.maps.IPCache.Ref(&key)
 	traceLookup(p, trace.MapIPCache, 0, &key, info)
 	return info
 }

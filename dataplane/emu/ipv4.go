@@ -54,7 +54,7 @@ func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, di
 	ports = maps.NewFragPorts([4]byte(b))
 	if fragment {
 		key := fragKey(ip)
-		err := o.e.maps.Frags.Set(&key, &ports, maps.Any)
+		err := o.maps.Frags.Set(&key, &ports, maps.Any)
 		traceUpdate(p, trace.MapFrags, &key, &ports, err)
 		if err != nil {
 			o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragUpdate)
@@ -68,7 +68,7 @@ func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, di
 // C: ipv4_frag_get_l4ports (lib/ipv4.h).
 func (o *object) ipv4FragGetL4Ports(p *dataplane.Packet, ip header.IPv4) (maps.FragPorts, code.Ret) {
 	key := fragKey(ip)
-	ports := o.e.maps.Frags.Ref(&key)
+	ports := o.maps.Frags.Ref(&key)
 	traceLookup(p, trace.MapFrags, 0, &key, ports)
 	if ports == nil {
 		return maps.FragPorts{}, code.DropFragNotFound

@@ -69,7 +69,7 @@ func (o *object) ipv4LocalDelivery(p *dataplane.Packet, d *delivery) (ret code.R
 	if d.fromHost {
 		p.CB[cbFromHost] = 1
 	}
-	if o.e.tailCall(p, trace.MapPolicyCall, o.e.maps.PolicyCall, uint32(d.ep.LXCID)) {
+	if o.e.tailCall(p, trace.MapPolicyCall, o.maps.PolicyCall, uint32(d.ep.LXCID)) {
 		return tailCalled
 	}
 	return code.DropMissedTailCall

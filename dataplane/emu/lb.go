@@ -38,7 +38,7 @@ func (o *object) lb4LookupService(p *dataplane.Packet, key *maps.LB4Key) *maps.L
 		return found
 	}
 	key.BackendSlot = 0
-	svc := o.e.maps.Services.Ref(key)
+	svc := o.maps.Services.Ref(key)
 	traceLookup(p, trace.MapServices, 0, key, svc)
 	return svc
 }
@@ -49,7 +49,7 @@ func (o *object) lb4LookupService(p *dataplane.Packet, key *maps.LB4Key) *maps.L
 // C: lb4_select_backend_id (lib/lb.h).
 func (o *object) lb4SelectBackendID(p *dataplane.Packet, key *maps.LB4Key, svc *maps.LB4Service) uint32 {
 	key.BackendSlot = uint16(o.e.env.NextRand()%uint32(svc.Count)) + 1
-	slot := o.e.maps.Services.Ref(key)
+	slot := o.maps.Services.Ref(key)
 	traceLookup(p, trace.MapServices, 0, key, slot)
 	if slot == nil {
 		return 0
@@ -59,7 +59,7 @@ func (o *object) lb4SelectBackendID(p *dataplane.Packet, key *maps.LB4Key, svc *
 
 func (o *object) lb4LookupBackend(p *dataplane.Packet, id uint32) *maps.LB4Backend {
 	key := maps.LB4BackendKey{ID: id}
-	backend := o.e.maps.Backends.Ref(&key)
+	backend := o.maps.Backends.Ref(&key)
 	traceLookup(p, trace.MapBackends, 0, &key, backend)
 	return backend
 }
@@ -234,7 +234,7 @@ func (o *object) lb4RevNAT(p *dataplane.Packet, ip header.IPv4, ct *maps.CTBuffe
 		return p.Trace.Leave(trace.LB4RevNAT, o.lb4RevNAT(p, ip, ct, c))
 	}
 	key := maps.RevNATKey{ID: ct.RevNAT}
-	nat := o.e.maps.RevNAT.Ref(&key)
+	nat := o.maps.RevNAT.Ref(&key)
 	traceLookup(p, trace.MapRevNAT, 0, &key, nat)
 	if nat == nil {
 		return code.OK

@@ -16,11 +16,11 @@ import (
 func (o *object) updateMetrics(p *dataplane.Packet, dir code.Dir, reason uint8) {
 	key := maps.NewMetricsKey(reason, uint8(dir))
 	n := uint64(len(p.Data))
-	if v := o.e.maps.Metrics.Ref(&key); v != nil {
+	if v := o.maps.Metrics.Ref(&key); v != nil {
 		v.Count++
 		v.Bytes += n
 		return
 	}
 	// A full map loses the count, as in C.
-	_ = o.e.maps.Metrics.Set(&key, &maps.MetricsValue{Count: 1, Bytes: n}, maps.Any)
+	_ = o.maps.Metrics.Set(&key, &maps.MetricsValue{Count: 1, Bytes: n}, maps.Any)
 }

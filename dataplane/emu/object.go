@@ -46,6 +46,7 @@ type objectKey struct {
 // its sections.
 type object struct {
 	e     *Engine
+	maps  *maps.Set // the engine's
 	key   objectKey
 	cfg   dataplane.Config
 	calls *maps.ProgArray
@@ -84,18 +85,18 @@ func keyOf(h dataplane.Hook, c dataplane.Config) (objectKey, error) {
 const maxEndpoint = 65535
 
 func (e *Engine) newObject(key objectKey, c dataplane.Config) (*object, error) {
-	o := &object{e: e, key: key, hooks: map[dataplane.Hook]bool{}}
+	o := object{e: e, maps: e.maps, key: key, hooks: map[dataplane.Hook]bool{}}
 	switch key.kind {
 	case kindLXC:
 		o.policy = e.maps.AddPolicy(uint16(key.id))
-		l := &lxc{object: o}
-		return o, l.load(uint16(key.id))
+		l := &lxc{o}
+		return &l.object, l.load(uint16(key.id))
 	case kindHost:
-		h := &host{object: o}
-		return o, h.load(c)
+		h := &host{o}
+		return &h.object, h.load(c)
 	default:
-		v := &overlay{object: o}
-		return o, v.load()
+		v := &overlay{o}
+		return &v.object, v.load()
 	}
 }
 
@@ -153,7 +154,7 @@ func (o *object) tail(a *maps.ProgArray, slot uint32, name string, run func(*dat
 
 // addCalls makes the object's calls map with the one slot that all objects have.
 func (o *object) addCalls(name string) error {
-	o.calls = o.e.maps.AddCalls(name)
+	o.calls = o.maps.AddCalls(name)
 	return o.tail(o.calls, callDropNotify, "__send_drop_notify", o.sendDropNotifyInner)
 }
 
