@@ -22,12 +22,9 @@ type IPCacheKey struct {
 	Pad3         [12]byte
 }
 
-// NewIPCacheKey returns the key of the IPv4 prefix ip/bits, bits being 0 to 32. It does not clear the bits beyond the prefix,
-// which the trie ignores.
+// NewIPCacheKey returns the key of an IPv4 prefix, as [IPCacheKey.Set].
 func NewIPCacheKey(ip [4]byte, bits uint8) (k IPCacheKey) {
-	put(&k.PrefixLen, uint64(ipcacheStaticBits+uint32(bits))|uint64(FamilyIPv4)<<56)
-	put(&k.IP, word4(ip))
-	put((*[8]byte)(k.Pad3[4:]), uint64(0))
+	k.Set(ip, bits)
 	return k
 }
 

@@ -28,9 +28,7 @@ type EndpointKey struct {
 
 // NewEndpointKey returns the key of an IPv4 address.
 func NewEndpointKey(ip [4]byte) (k EndpointKey) {
-	put(&k.IP, word4(ip))
-	put((*[8]byte)(k.Pad[4:]), uint64(0))
-	put(&k.Family, uint32(FamilyIPv4))
+	k.Set(ip)
 	return k
 }
 

@@ -5,9 +5,9 @@ import (
 	"unsafe"
 )
 
-// Keys that the datapath makes for each packet are put together in registers and stored a word at a time, because the
-// lookup loads them as words right after. Parts that are stored one by one would have to leave the store buffer first, and
-// waiting for that costs as much as the rest of the lookup.
+// Keys that the datapath makes for each packet are put together in registers and stored a word at a time, in place, because
+// the lookup loads them as words right after. Parts that are stored one by one would have to leave the store buffer first,
+// and so would words of which a copy takes two at once: waiting for that costs as much as the rest of the lookup.
 
 // keyOf reads a key from words that hold its bytes. K must not be larger than W.
 func keyOf[K, W any](w W) K { return *(*K)(unsafe.Pointer(&w)) }
@@ -29,12 +29,45 @@ func NewMetricsKey(reason, dir uint8) MetricsKey {
 	return keyOf[MetricsKey](uint64(reason) | uint64(dir)<<8)
 }
 
-// NewCTKey returns a tuple without ports and flags.
-func NewCTKey(dst, src [4]byte, proto uint8) (k CTKey) {
+// Set makes the key that of an IPv4 address.
+func (k *EndpointKey) Set(ip [4]byte) {
+	put(&k.IP, word4(ip))
+	put((*[8]byte)(k.Pad[4:]), uint64(0))
+	put(&k.Family, uint32(FamilyIPv4))
+}
+
+// Set makes the key that of the IPv4 prefix ip/bits, bits being 0 to 32. It does not clear the bits beyond the prefix, which
+// the trie ignores.
+func (k *IPCacheKey) Set(ip [4]byte, bits uint8) {
+	put(&k.PrefixLen, uint64(ipcacheStaticBits+uint32(bits))|uint64(FamilyIPv4)<<56)
+	put(&k.IP, word4(ip))
+	put((*[8]byte)(k.Pad3[4:]), uint64(0))
+}
+
+// Set makes the key that of a frontend, for any protocol; port is in network order.
+func (k *LB4Key) Set(ip [4]byte, port [2]byte) {
+	put(&k.Address, word4(ip)|word2(port)<<32)
+	put(&k.Proto, uint32(0))
+}
+
+// SetSlot makes the key that of a backend's slot, 0 being the frontend itself.
+func (k *LB4Key) SetSlot(n uint16) {
+	w := (*uint64)(unsafe.Pointer(&k.Address))
+	*w = *w<<16>>16 | uint64(n)<<48
+}
+
+// Set makes the key a tuple without ports and flags.
+func (k *CTKey) Set(dst, src [4]byte, proto uint8) {
 	put(&k.DAddr, word4(dst)|word4(src)<<32)
 	put(&k.DPort, uint32(0))
 	put(&k.Proto, uint16(proto))
-	return k
+}
+
+// CopyFrom makes the key that of another tuple.
+func (k *CTKey) CopyFrom(t *CTKey) {
+	put(&k.DAddr, *(*uint64)(unsafe.Pointer(&t.DAddr)))
+	put(&k.DPort, *(*uint32)(unsafe.Pointer(&t.DPort)))
+	put(&k.Proto, *(*uint16)(unsafe.Pointer(&t.Proto)))
 }
 
 // SetPorts sets the ports as they stand in a packet: its source port becomes DPort.

@@ -128,7 +128,8 @@ func (l *lxc) tailHandleIPv4Inner(p *dataplane.Packet) (ret code.Ret) {
 		return code.DropInvalidSIP
 	}
 	var state ctState
-	key, ret := l.lb4ExtractKey(p, ip)
+	var key maps.LB4Key
+	ret = l.lb4ExtractKey(p, ip, &key)
 	switch {
 	case ret == code.DropNoService || ret == code.DropUnknownL4:
 		// Nothing that a service could have.
@@ -209,7 +210,7 @@ func (l *lxc) handleIPv4FromLXC(p *dataplane.Packet, dst *uint32) (ret code.Ret)
 		f.dst, f.tunnel = info.SecLabel, info.TunnelEndpoint
 	}
 	*dst = f.dst
-	f.lb = l.lb4CtxRestoreState(p, f.ip.Dst())
+	l.lb4CtxRestoreState(p, f.ip.Dst(), &f.lb)
 	f.hairpin = f.lb.loopback()
 	if f.ct = l.takeBuffer(); f.ct == nil {
 		return code.DropInvalidTCBuffer
@@ -331,7 +332,8 @@ func (l *lxc) ctToBuffer(p *dataplane.Packet, dir ctDir) code.Ret {
 		return code.DropInvalid
 	}
 	var state ctState
-	tuple := newCTTuple(ip)
+	var tuple maps.CTKey
+	setCTTuple(&tuple, ip)
 	monitor, ret := l.ctLookup4(p, ip, &tuple, dir, &state)
 	if ret.IsErr() {
 		return ret
@@ -340,7 +342,8 @@ func (l *lxc) ctToBuffer(p *dataplane.Packet, dir ctDir) code.Ret {
 	if b == nil {
 		return code.DropInvalidTCBuffer
 	}
-	b.Tuple, b.Monitor, b.Ret = tuple, monitor, int32(ret)
+	b.Tuple.CopyFrom(&tuple)
+	b.Monitor, b.Ret = monitor, int32(ret)
 	b.RevNAT, b.Flags, b.Ifindex, b.BackendID = state.revNAT, state.bits, state.ifindex, state.backendID
 	return code.OK
 }

@@ -54,10 +54,8 @@ func (o *object) getCTMap4(proto uint8) *maps.LRU[maps.CTKey, maps.CTEntry] {
 	return o.maps.CTAny4
 }
 
-// newCTTuple is a packet's tuple before its ports are read.
-func newCTTuple(ip header.IPv4) maps.CTKey {
-	return maps.NewCTKey(ip.Dst(), ip.Src(), ip.Protocol())
-}
+// setCTTuple makes t a packet's tuple before its ports are read.
+func setCTTuple(t *maps.CTKey, ip header.IPv4) { t.Set(ip.Dst(), ip.Src(), ip.Protocol()) }
 
 // ctFlow is one packet's lookup under way.
 type ctFlow struct {

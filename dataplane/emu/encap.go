@@ -84,7 +84,8 @@ func (o *object) encapWithNodeIDInner(p *dataplane.Packet, endpoint [4]byte, n *
 	if identity == code.IdentityHost {
 		identity = o.cfg.LocalNodeID
 	}
-	p.TunnelOut = dataplane.TunnelKey{Present: true, ID: identity, Remote: endpoint, TTL: 64}
+	k := &p.TunnelOut // field by field: a copy of a fresh one would wait for its parts
+	k.Present, k.ID, k.Remote, k.TTL, k.TOS = true, identity, endpoint, 64, 0
 	o.sendTraceNotify(p, &observation{
 		point: code.TraceToOverlay, src: identity, ifindex: o.cfg.EncapIfindex, reason: n.reason, monitor: n.monitor,
 	})

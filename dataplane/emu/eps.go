@@ -16,7 +16,8 @@ func (o *object) lookupIP4Endpoint(p *dataplane.Packet, ip [4]byte) *maps.Endpoi
 		p.Trace.Leave(trace.LookupIP4Endpoint, code.OK)
 		return found
 	}
-	key := maps.NewEndpointKey(ip)
+	var key maps.EndpointKey
+	key.Set(ip)
 	ep := o.maps.LXC.Ref(&key)
 	traceLookup(p, trace.MapLXC, 0, &key, ep)
 	return ep
@@ -31,7 +32,8 @@ func (o *object) ipcacheLookup4(p *dataplane.Packet, ip [4]byte) *maps.RemoteEnd
 		p.Trace.Leave(trace.IPCacheLookup4, code.OK)
 		return found
 	}
-	key := maps.NewIPCacheKey(ip, 32)
+	var key maps.IPCacheKey
+	key.Set(ip, 32)
 	info := o.maps.IPCache.Ref(&key)
 	traceLookup(p, trace.MapIPCache, 0, &key, info)
 	return info

@@ -10,21 +10,20 @@ import (
 	"github.com/hooklab/hooklab/maps"
 )
 
-// lb4ExtractKey makes the service key of a packet: destination address and port.
+// lb4ExtractKey makes key the service key of a packet: destination address and port.
 // Other protocols than TCP and UDP have none (DropNoService, DropUnknownL4).
 //
 // C: lb4_extract_key (lib/lb.h).
-func (o *object) lb4ExtractKey(p *dataplane.Packet, ip header.IPv4) (maps.LB4Key, code.Ret) {
-	key := maps.LB4Key{Address: ip.Dst()}
+func (o *object) lb4ExtractKey(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key) code.Ret {
 	switch ip.Protocol() {
 	case header.ProtoTCP, header.ProtoUDP:
 		ports, ret := o.ipv4HandleFragmentation(p, ip, ctEgress)
-		key.DPort = ports.DPort
-		return key, ret
+		key.Set(ip.Dst(), ports.DPort)
+		return ret
 	case header.ProtoICMP:
-		return key, code.DropNoService
+		return code.DropNoService
 	}
-	return key, code.DropUnknownL4
+	return code.DropUnknownL4
 }
 
 // lb4LookupService finds a frontend: slot 0 of the key, the external scope, any
@@ -37,7 +36,7 @@ func (o *object) lb4LookupService(p *dataplane.Packet, key *maps.LB4Key) *maps.L
 		p.Trace.Leave(trace.LB4LookupService, code.OK)
 		return found
 	}
-	key.BackendSlot = 0
+	key.SetSlot(0)
 	svc := o.maps.Services.Ref(key)
 	traceLookup(p, trace.MapServices, 0, key, svc)
 	return svc
@@ -48,7 +47,7 @@ func (o *object) lb4LookupService(p *dataplane.Packet, key *maps.LB4Key) *maps.L
 //
 // C: lb4_select_backend_id (lib/lb.h).
 func (o *object) lb4SelectBackendID(p *dataplane.Packet, key *maps.LB4Key, svc *maps.LB4Service) uint32 {
-	key.BackendSlot = uint16(o.e.env.NextRand()%uint32(svc.Count)) + 1
+	key.SetSlot(uint16(o.e.env.NextRand()%uint32(svc.Count)) + 1)
 	slot := o.maps.Services.Ref(key)
 	traceLookup(p, trace.MapServices, 0, key, slot)
 	if slot == nil {
@@ -76,7 +75,8 @@ func (o *object) lb4Local(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key,
 	if svc.Count == 0 {
 		return code.DropNoService
 	}
-	tuple := newCTTuple(ip)
+	var tuple maps.CTKey
+	setCTTuple(&tuple, ip)
 	_, status := o.ctLookup4(p, ip, &tuple, ctService, state)
 	var backend *maps.LB4Backend
 	switch status {
@@ -208,11 +208,11 @@ func lb4CtxStoreState(p *dataplane.Packet, s *ctState) {
 	}
 }
 
-// lb4CtxRestoreState takes what lb4CtxStoreState left and clears the slots.
+// lb4CtxRestoreState takes what lb4CtxStoreState left into s, which is zero, and
+// clears the slots.
 //
 // C: lb4_ctx_restore_state (lib/lb.h).
-func (o *object) lb4CtxRestoreState(p *dataplane.Packet, dst [4]byte) ctState {
-	var s ctState
+func (o *object) lb4CtxRestoreState(p *dataplane.Packet, dst [4]byte, s *ctState) {
 	meta := p.CB[cbCTState]
 	if meta&1 != 0 {
 		s.bits = maps.CTLBLoopback
@@ -221,7 +221,6 @@ func (o *object) lb4CtxRestoreState(p *dataplane.Packet, dst [4]byte) ctState {
 	binary.LittleEndian.PutUint16(s.revNAT[:], uint16(meta>>16))
 	s.backendID = p.CB[cbBackendID]
 	p.CB[cbCTState], p.CB[cbBackendID], p.CB[cbProxy] = 0, 0, 0
-	return s
 }
 
 // lb4RevNAT makes a backend's answer one of the service. A service that is no
