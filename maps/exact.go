@@ -10,12 +10,13 @@ func makeExact[K comparable, V any](s Spec) exact[K, V] { return exact[K, V]{mak
 // Set creates or replaces the entry of k. A full Hash refuses a new entry; a full LRU evicts the least recently used one, and
 // makes the entry of k the most recently used. Errors: ErrKeyExist, ErrKeyNotExist, ErrFull (Hash), ErrInvalid (flag).
 func (m *exact[K, V]) Set(k *K, v *V, f UpdateFlag) error {
-	return m.set(m.find(k), k, v, f)
+	slot, e := m.find(k)
+	return m.set(slot, e, k, v, f)
 }
 
 // Remove deletes the entry of k; ErrKeyNotExist when there is none.
 func (m *exact[K, V]) Remove(k *K) error {
-	slot := m.find(k)
+	slot, _ := m.find(k)
 	if slot == none {
 		return ErrKeyNotExist
 	}
@@ -29,7 +30,8 @@ func (m *exact[K, V]) Lookup(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	return m.copyOut(m.find(&k), value)
+	_, e := m.find(&k)
+	return m.copyOut(e, value)
 }
 
 // Update implements [Store].

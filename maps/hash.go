@@ -18,11 +18,10 @@ func NewHash[K comparable, V any](s Spec) (*Hash[K, V], error) {
 // Ref returns the live value of k, nil when there is none. The pointer survives inserts, and is not to be kept past the
 // packet or past the entry's removal.
 func (m *Hash[K, V]) Ref(k *K) *V {
-	slot := m.find(k)
-	if slot == none {
+	slot, e := m.find(k)
+	if e == nil {
 		return nil
 	}
-	e := m.at(slot)
 	if m.journal != nil {
 		m.touch(slot, e)
 	}

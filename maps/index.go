@@ -20,7 +20,8 @@ const (
 // of the hash and the slab slot plus one; zero is empty. Removing shifts later slots back, so there are no tombstones and
 // churn needs neither memory nor rehashing.
 type index struct {
-	segs []segment
+	segs  []segment // a power of two
+	shift uint8     // of a hash to its segment
 }
 
 type segment struct {
@@ -30,12 +31,13 @@ type segment struct {
 
 // makeIndex returns an index for at most n entries. Only the directory is allocated.
 func makeIndex(n uint32) index {
-	return index{segs: make([]segment, n/segmentMean+1)}
+	b := bits.Len32(n / segmentMean)
+	return index{segs: make([]segment, 1<<b), shift: uint8(64 - b)}
 }
 
 // seg returns the segment of hash h.
 func (x *index) seg(h uint64) *segment {
-	return &x.segs[(h>>32)*uint64(len(x.segs))>>32]
+	return &x.segs[h>>x.shift]
 }
 
 // put adds slot under hash h. The key must not be in the index yet.
@@ -100,30 +102,74 @@ const (
 // hash spreads the bytes of *k over 64 bits. The seed makes collisions unpredictable for whoever chooses the keys; since
 // nothing that can be observed depends on the order inside the index, runs stay repeatable all the same.
 //
-// The loads do not overlap and follow the words that keys are stored in; see word.go.
+// The loads do not overlap and follow the words that keys are stored in; see word.go. The size is known when this is
+// compiled for a key, so that none of the conditions is left; most keys end before the loop.
 func hash[K any](k *K, seed uint64) uint64 {
 	p, n, i := unsafe.Pointer(k), unsafe.Sizeof(*k), uintptr(0)
 	h := seed
-	for ; n-i >= 16; i += 16 {
-		h = fold(load[uint64](p, i)^mix2, load[uint64](p, i+8)^h)
+	if n >= 16 {
+		h = fold(load[uint64](p, 0)^mix2, load[uint64](p, 8)^h)
+		i = 16
+	}
+	if n >= 32 {
+		for ; n-i >= 16; i += 16 {
+			h = fold(load[uint64](p, i)^mix2, load[uint64](p, i+8)^h)
+		}
 	}
 	var a, b uint64
-	if n-i >= 8 {
+	if n&8 != 0 {
 		a = load[uint64](p, i)
 		i += 8
 	}
-	if n-i >= 4 {
+	if n&4 != 0 {
 		b = uint64(load[uint32](p, i)) << 32
 		i += 4
 	}
-	if n-i >= 2 {
+	if n&2 != 0 {
 		b |= uint64(load[uint16](p, i)) << 8
 		i += 2
 	}
-	if n-i == 1 {
+	if n&1 != 0 {
 		b |= uint64(load[uint8](p, i))
 	}
-	return fold(fold(a^mix1, b^h)^mix3, seed^mix2)
+	return fold(a^mix1^seed, b^mix3^h>>32^h<<32)
+}
+
+// same says whether two keys have the same bytes, which it compares by the words that hash loads.
+func same[K any](k, l *K) bool {
+	p, q, n, i := unsafe.Pointer(k), unsafe.Pointer(l), unsafe.Sizeof(*k), uintptr(0)
+	if n >= 8 {
+		if load[uint64](p, 0) != load[uint64](q, 0) {
+			return false
+		}
+		i = 8
+	}
+	if n >= 16 {
+		if load[uint64](p, 8) != load[uint64](q, 8) {
+			return false
+		}
+		i = 16
+	}
+	if n >= 24 {
+		for ; n-i >= 8; i += 8 {
+			if load[uint64](p, i) != load[uint64](q, i) {
+				return false
+			}
+		}
+	}
+	if n&4 != 0 {
+		if load[uint32](p, i) != load[uint32](q, i) {
+			return false
+		}
+		i += 4
+	}
+	if n&2 != 0 {
+		if load[uint16](p, i) != load[uint16](q, i) {
+			return false
+		}
+		i += 2
+	}
+	return n&1 == 0 || load[uint8](p, i) == load[uint8](q, i)
 }
 
 func fold(a, b uint64) uint64 {

@@ -34,11 +34,10 @@ func NewLPM[K comparable, V any](s Spec) (*LPM[K, V], error) {
 // Ref returns the live value of the longest prefix that covers k and is no longer than k's own prefix length, nil when
 // there is none. The pointer survives inserts, and is not to be kept past the packet or past the entry's removal.
 func (m *LPM[K, V]) Ref(k *K) *V {
-	slot := m.longest(k)
-	if slot == none {
+	slot, e := m.longest(k)
+	if e == nil {
 		return nil
 	}
-	e := m.at(slot)
 	if m.journal != nil {
 		m.touch(slot, e)
 	}
@@ -51,7 +50,8 @@ func (m *LPM[K, V]) Set(k *K, v *V, f UpdateFlag) error {
 	if prefixLen(k) > m.lens.longest {
 		return m.tooLong(k)
 	}
-	return m.set(m.exact(k), k, v, f)
+	slot, e := m.exact(k)
+	return m.set(slot, e, k, v, f)
 }
 
 // Remove deletes the entry of exactly the prefix k. Errors: ErrKeyNotExist, ErrInvalid (a prefix longer than the key).
@@ -59,7 +59,7 @@ func (m *LPM[K, V]) Remove(k *K) error {
 	if prefixLen(k) > m.lens.longest {
 		return m.tooLong(k)
 	}
-	slot := m.exact(k)
+	slot, _ := m.exact(k)
 	if slot == none {
 		return ErrKeyNotExist
 	}
@@ -73,7 +73,8 @@ func (m *LPM[K, V]) Lookup(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	return m.copyOut(m.longest(&k), value)
+	_, e := m.longest(&k)
+	return m.copyOut(e, value)
 }
 
 // Update implements [Store].
@@ -94,59 +95,61 @@ func (m *LPM[K, V]) Delete(key []byte) error {
 	return m.Remove(&k)
 }
 
-// longest returns the slot of the longest prefix covering k, none if there is none.
-func (m *LPM[K, V]) longest(k *K) uint32 {
+// longest returns slot and entry of the longest prefix covering k, none and nil if there is none.
+func (m *LPM[K, V]) longest(k *K) (uint32, *entry[K, V]) {
 	n := prefixLen(k)
-	if n > m.lens.longest || m.live == 0 {
-		return none
+	if n > m.lens.longest {
+		return none, nil
 	}
-	if l := m.lens.atMost(n); l == n && isMasked(k, n) {
-		// The usual case, a host address that has an entry: no copy to mask.
-		if slot := m.masked(k); slot != none || n == 0 {
-			return slot
+	if m.lens.has(n) {
+		// The usual case, a host address that has an entry: no copy to mask. Should bits beyond the prefix be set, it is not
+		// found here.
+		if slot, e := m.masked(k); e != nil {
+			return slot, e
 		}
-		n--
 	}
 	c := *k
 	for n = m.lens.atMost(n); n != none; n = m.lens.atMost(n - 1) {
 		maskPrefix(&c, n)
-		if slot := m.masked(&c); slot != none {
-			return slot
+		if c != *k {
+			if slot, e := m.masked(&c); e != nil {
+				return slot, e
+			}
 		}
 		if n == 0 {
 			break
 		}
 	}
-	return none
+	return none, nil
 }
 
-// exact returns the slot of the prefix k itself, none if there is none.
-func (m *LPM[K, V]) exact(k *K) uint32 {
-	if m.live == 0 {
-		return none
-	}
+// exact returns slot and entry of the prefix k itself, none and nil if there is none.
+func (m *LPM[K, V]) exact(k *K) (uint32, *entry[K, V]) {
 	c := *k
 	maskPrefix(&c, prefixLen(k))
 	return m.masked(&c)
 }
 
-// masked returns the slot of the prefix c, whose bits beyond the prefix are zero; there are entries.
-func (t *table[K, V]) masked(c *K) uint32 {
+// masked is find for the prefix c, whose bits beyond the prefix are zero.
+func (t *table[K, V]) masked(c *K) (uint32, *entry[K, V]) {
+	if t.live == 0 {
+		return none, nil
+	}
 	h := hash(c, t.seed)
 	s := t.index.seg(h)
 	if len(s.slots) == 0 {
-		return none
+		return none, nil
 	}
 	mask := uint32(len(s.slots) - 1)
 	for i := uint32(h) & mask; ; i = (i + 1) & mask {
 		w := s.slots[i]
 		if w == 0 {
-			return none
+			return none, nil
 		}
 		if uint32(w>>32) == uint32(h) {
 			slot := uint32(w) - 1
-			if e := t.at(slot); e.key == *c || samePrefix(&e.key, c) {
-				return slot
+			if e := t.at(slot); same(&e.key, c) || samePrefix(&e.key, c) {
+				return slot, e
 			}
 		}
 	}
@@ -176,31 +179,6 @@ func maskPrefix[K any](k *K, n uint32) {
 		i++
 	}
 	clear(b[i:])
-}
-
-// isMasked says whether the bits of a key beyond its first n are zero.
-func isMasked[K any](k *K, n uint32) bool {
-	b := view(k)[prefixSize:]
-	i := n / 8
-	if n%8 != 0 {
-		if b[i]&byte(0xff>>(n%8)) != 0 {
-			return false
-		}
-		i++
-	}
-	b = b[i:]
-	for len(b) >= 8 {
-		if binary.LittleEndian.Uint64(b) != 0 {
-			return false
-		}
-		b = b[8:]
-	}
-	for _, x := range b {
-		if x != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // samePrefix says whether a stored key is the prefix c, whose bits beyond the prefix are zero.
@@ -235,6 +213,9 @@ func (l *lengths) remove(n uint32) {
 		l.present[n/64] &^= 1 << (n % 64)
 	}
 }
+
+// has says whether a length is in use. n is at most l.longest.
+func (l *lengths) has(n uint32) bool { return l.present[n/64]>>(n%64)&1 != 0 }
 
 // atMost returns the longest length in use that is not longer than n, none if there is none. n is at most l.longest.
 func (l *lengths) atMost(n uint32) uint32 {

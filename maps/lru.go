@@ -23,11 +23,10 @@ func NewLRU[K comparable, V any](s Spec) (*LRU[K, V], error) {
 // Ref returns the live value of k, nil when there is none, and makes the entry the most recently used one. The pointer
 // survives inserts, and is not to be kept past the packet or past the entry's removal or eviction.
 func (m *LRU[K, V]) Ref(k *K) *V {
-	slot := m.find(k)
-	if slot == none {
+	slot, e := m.find(k)
+	if e == nil {
 		return nil
 	}
-	e := m.at(slot)
 	if m.journal != nil {
 		m.touch(slot, e)
 	}

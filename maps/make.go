@@ -28,6 +28,12 @@ func lruMap[K comparable, V any](name string, entries uint32) *LRU[K, V] {
 	return m
 }
 
+func policyMap(name string, entries uint32) *Hash[PolicyKey, PolicyEntry] {
+	m := hashMap[PolicyKey, PolicyEntry](name, TypeHash, entries)
+	m.classes = &classes[PolicyKey]{of: policyClass}
+	return m
+}
+
 func ipcacheMap(entries uint32) *LPM[IPCacheKey, RemoteEndpointInfo] {
 	s := fixedSpec[IPCacheKey, RemoteEndpointInfo](NameIPCache, TypeLPMTrie, entries, FlagNoPrealloc)
 	m := &LPM[IPCacheKey, RemoteEndpointInfo]{makeTable[IPCacheKey, RemoteEndpointInfo](s)}

@@ -45,7 +45,10 @@ func kernelBytes(z Spec) kernelCost {
 // bytesOf returns the memory that a table holds.
 func bytesOf[K comparable, V any](t *table[K, V]) float64 {
 	var e entry[K, V]
-	n := float64(t.room()) * float64(unsafe.Sizeof(e))
+	n := float64(0)
+	for _, c := range t.chunks {
+		n += float64(len(c)) * float64(unsafe.Sizeof(e))
+	}
 	n += float64(len(t.index.segs)) * float64(unsafe.Sizeof(segment{}))
 	for _, s := range t.index.segs {
 		n += float64(len(s.slots)) * 8
@@ -99,11 +102,8 @@ func measure[K comparable, V any](t *testing.T, line func(cells ...any), m *tabl
 			for i := 0; i < 3 && at+i < len(key); i++ {
 				key[at+i] = byte(n >> (8 * i))
 			}
-			slot := m.find(&k)
-			if m.lens != nil {
-				slot = m.lookup(&k)
-			}
-			must(t, m.set(slot, &k, &v, NoExist))
+			slot, e := m.lookup(&k)
+			must(t, m.set(slot, e, &k, &v, NoExist))
 		}
 		z := kernelBytes(m.spec)
 		ours, theirs := bytesOf(m)/float64(n), z.entry+z.fixed/float64(n)

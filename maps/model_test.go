@@ -188,13 +188,14 @@ func sameErr(got, want error) bool {
 // check checks what must always hold of a table and returns the keys of an LRU map, most recently used first.
 func (t *table[K, V]) check(tb testing.TB) []string {
 	tb.Helper()
-	var live, free, kept uint32
-	for i := range t.used {
+	var live, free, kept, handed uint32
+	for i := uint32(0); i < t.used; i = t.after(i) {
+		handed++
 		switch e := t.at(i); {
 		case e.mark&liveBit != 0:
 			live++
 			c := t.indexed(&e.key)
-			if got := t.lookup(&c); got != i {
+			if got, at := t.lookup(&c); got != i || at != e {
 				tb.Errorf("%s: entry of slot %d is found in slot %d", t.spec.Name, i, int32(got))
 			}
 		case e.mark != 0:
@@ -205,12 +206,12 @@ func (t *table[K, V]) check(tb testing.TB) []string {
 		if t.at(i).mark != 0 {
 			tb.Fatalf("%s: slot %d on the free list is in use", t.spec.Name, i)
 		}
-		if free++; free > t.used {
+		if free++; free > handed {
 			tb.Fatalf("%s: free list is a ring", t.spec.Name)
 		}
 	}
-	if live != t.live || live+free+kept != t.used {
-		tb.Errorf("%s: %d live (counted %d), %d free, %d kept of %d slots", t.spec.Name, t.live, live, free, kept, t.used)
+	if live != t.live || live+free+kept != handed {
+		tb.Errorf("%s: %d live (counted %d), %d free, %d kept of %d slots", t.spec.Name, t.live, live, free, kept, handed)
 	}
 	if t.journal == nil && t.rec == nil && kept != 0 {
 		tb.Errorf("%s: %d slots kept without a journal", t.spec.Name, kept)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"unsafe"
 )
 
 // policyPrefix begins the names of the policy maps, one for each endpoint.
@@ -31,6 +32,28 @@ type PolicyKey struct {
 	SecLabel      uint32
 	DPort         [2]byte
 	Proto, Egress uint8
+}
+
+// policyClass tells keys apart by what they leave open: identity, port and protocol; and by direction.
+func policyClass(k *PolicyKey) uint8 {
+	w := load[uint64](unsafe.Pointer(k), 0)
+	class := uint8(w >> 56 & 1)
+	if uint32(w) != 0 {
+		class |= 2
+	}
+	if w>>32&0xffffff != 0 {
+		class |= 4
+	}
+	return class
+}
+
+// PolicyRef is m.Ref, for a map that [Set.AddPolicy] made. It searches only if there is a key that leaves the same parts
+// open: a policy map has few such kinds of keys, and programs ask for four.
+func PolicyRef(m *Hash[PolicyKey, PolicyEntry], k *PolicyKey) *PolicyEntry {
+	if m.classes.present>>policyClass(k)&1 == 0 {
+		return nil
+	}
+	return m.Ref(k)
 }
 
 // PolicyEntry is the decision and its counters (24 bytes, struct policy_entry; SPEC 13). ProxyPort is in network order.

@@ -112,8 +112,7 @@ func (r *record[K, V]) rollback() {
 			continue
 		}
 		c := t.indexed(&p.key)
-		if slot := t.lookup(&c); slot != none {
-			e := t.at(slot)
+		if slot, e := t.lookup(&c); e != nil {
 			t.leave(slot, e)
 			if t.lru {
 				t.unchain(e)
@@ -166,13 +165,12 @@ func (r *record[K, V]) deltas(out []Delta) []Delta {
 	for i := range r.pre {
 		p := &r.pre[i]
 		c := r.t.indexed(&p.key)
-		slot := r.t.lookup(&c)
+		_, e := r.t.lookup(&c)
 		d := Delta{Map: r.mapName(), Key: bytes.Clone(view(&p.key))}
 		if p.had {
 			d.Op, d.Old = Del, bytes.Clone(view(&p.val))
 		}
-		if slot != none {
-			e := r.t.at(slot)
+		if e != nil {
 			if p.had && e.key == p.key && bytes.Equal(d.Old, view(&e.val)) {
 				continue
 			}

@@ -105,7 +105,7 @@ func (s *Set) Policy(endpoint uint16) *Hash[PolicyKey, PolicyEntry] {
 func (s *Set) AddPolicy(endpoint uint16) *Hash[PolicyKey, PolicyEntry] {
 	m := s.policy[endpoint]
 	if m == nil {
-		m = hashMap[PolicyKey, PolicyEntry](PolicyName(endpoint), TypeHash, size(s.sizes.Policy, 16384))
+		m = policyMap(PolicyName(endpoint), size(s.sizes.Policy, 16384))
 		s.rename(m.Spec().Name, m)
 	}
 	return m

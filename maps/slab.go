@@ -1,11 +1,10 @@
 package maps
 
-import "math/bits"
-
 const (
-	chunkMinBits = 3  // the first chunk has 8 entries,
-	chunkMaxBits = 12 // from slot 4096 on a chunk has 4096
-	chunkSmall   = chunkMaxBits - chunkMinBits + 1
+	// chunkBits of a slot's number tell its place in a chunk, the rest the chunk.
+	chunkBits = 12
+	// chunkMin is the size of the first chunk.
+	chunkMin = 8
 )
 
 // entry is one element of a map. prev and next chain entries by age in an LRU map, prev towards the most recent; next
@@ -21,24 +20,27 @@ type entry[K comparable, V any] struct {
 // entry last; with liveBit clear they say which record keeps the slot for a rollback, 0 being none: the slot is free.
 const liveBit = 1 << 63
 
-// slab keeps entries in chunks that never move, so pointers to entries survive inserts. Chunks double from 8 to 4096
-// entries: a small map stays small and no insert has to clear more than one chunk.
+// slab keeps entries in chunks that never move, so pointers to entries survive inserts. Each chunk doubles the room, up to
+// 4096 entries a chunk: a small map stays small and no insert has to clear more than one chunk. Slots are numbered by chunk
+// and place, with gaps behind the small chunks.
 type slab[K comparable, V any] struct {
 	chunks [][]entry[K, V]
-	used   uint32 // slots handed out so far; those beyond are fresh
+	used   uint32 // the slot that is handed out next; from there on all are fresh
 	free   uint32 // first free slot, none at the end
 }
 
 // at returns the entry in slot i, which must have been handed out.
 func (s *slab[K, V]) at(i uint32) *entry[K, V] {
-	if i >= 1<<chunkMaxBits {
-		return &s.chunks[i>>chunkMaxBits+chunkSmall-1][i&(1<<chunkMaxBits-1)]
+	return &s.chunks[i>>chunkBits][i&(1<<chunkBits-1)]
+}
+
+// after returns the slot that follows slot i, whose chunk exists.
+func (s *slab[K, V]) after(i uint32) uint32 {
+	chunk, place := i>>chunkBits, i&(1<<chunkBits-1)+1
+	if int(place) == len(s.chunks[chunk]) {
+		return (chunk + 1) << chunkBits
 	}
-	c := bits.Len32(i >> chunkMinBits)
-	if c > 0 {
-		i -= 1 << (c + chunkMinBits - 1)
-	}
-	return &s.chunks[c][i]
+	return chunk<<chunkBits + place
 }
 
 // take hands out a free slot, or a fresh one.
@@ -48,27 +50,12 @@ func (s *slab[K, V]) take() uint32 {
 		return i
 	}
 	i := s.used
-	if i >= s.room() {
-		n := uint32(1) << chunkMaxBits
-		if len(s.chunks) < chunkSmall {
-			n = max(1<<chunkMinBits, s.room())
-		}
-		s.chunks = append(s.chunks, make([]entry[K, V], n))
+	if n := len(s.chunks); int(i>>chunkBits) == n {
+		size := chunkMin << min(max(n-1, 0), chunkBits)
+		s.chunks = append(s.chunks, make([]entry[K, V], min(size, 1<<chunkBits)))
 	}
-	s.used++
+	s.used = s.after(i)
 	return i
-}
-
-// room returns how many slots the chunks have.
-func (s *slab[K, V]) room() uint32 {
-	switch n := len(s.chunks); {
-	case n == 0:
-		return 0
-	case n <= chunkSmall:
-		return 1 << (n - 1 + chunkMinBits)
-	default:
-		return uint32(n-chunkSmall+1) << chunkMaxBits
-	}
 }
 
 // give returns slot i to the free list.

@@ -20,6 +20,7 @@ type table[K comparable, V any] struct {
 	rec     *record[K, V] // the record in use last
 	epochs  uint64        // epochs given to records so far
 	lens    *lengths      // prefix lengths of an LPM trie, else nil
+	classes *classes[K]   // of a policy map's keys, else nil
 	// generation names the set of entries: it changes with each insert and removal and comes back with a rollback.
 	generation, generations uint64
 	lru                     bool
@@ -48,7 +49,7 @@ func (t *table[K, V]) Len() int { return int(t.live) }
 // entries are live and read-only: changes through these pointers are not journalled. The loop may update and delete.
 func (t *table[K, V]) All() iter.Seq2[*K, *V] {
 	return func(yield func(*K, *V) bool) {
-		for i, end := uint32(0), t.used; i < end; i++ {
+		for i, end := uint32(0), t.used; i < end; i = t.after(i) {
 			if e := t.at(i); e.mark&liveBit != 0 && !yield(&e.key, &e.val) {
 				return
 			}
@@ -56,38 +57,35 @@ func (t *table[K, V]) All() iter.Seq2[*K, *V] {
 	}
 }
 
-// find returns the slot of key k, none if there is no such entry.
-func (t *table[K, V]) find(k *K) uint32 {
+// find returns slot and entry of key k, none and nil if there is no such entry.
+func (t *table[K, V]) find(k *K) (uint32, *entry[K, V]) {
 	if t.live == 0 {
-		return none
+		return none, nil
 	}
 	h := hash(k, t.seed)
 	s := t.index.seg(h)
 	if len(s.slots) == 0 {
-		return none
+		return none, nil
 	}
 	mask := uint32(len(s.slots) - 1)
 	for i := uint32(h) & mask; ; i = (i + 1) & mask {
 		w := s.slots[i]
 		if w == 0 {
-			return none
+			return none, nil
 		}
 		if uint32(w>>32) == uint32(h) {
 			slot := uint32(w) - 1
-			if t.at(slot).key == *k {
-				return slot
+			if e := t.at(slot); same(&e.key, k) {
+				return slot, e
 			}
 		}
 	}
 }
 
-// lookup returns the slot of a key in the form under which it is indexed, none if there is no such entry.
-func (t *table[K, V]) lookup(c *K) uint32 {
+// lookup returns slot and entry of a key in the form under which it is indexed, none and nil if there is no such entry.
+func (t *table[K, V]) lookup(c *K) (uint32, *entry[K, V]) {
 	if t.lens == nil {
 		return t.find(c)
-	}
-	if t.live == 0 {
-		return none
 	}
 	return t.masked(c)
 }
@@ -102,13 +100,12 @@ func (t *table[K, V]) hashOf(k *K) uint64 {
 	return hash(&c, t.seed)
 }
 
-// set is bpf_map_update_elem for a key whose slot has been looked up.
-func (t *table[K, V]) set(slot uint32, k *K, v *V, f UpdateFlag) error {
+// set is bpf_map_update_elem for a key that has been looked up.
+func (t *table[K, V]) set(slot uint32, e *entry[K, V], k *K, v *V, f UpdateFlag) error {
 	if err := f.check(slot != none); err != nil {
 		return err
 	}
 	if slot != none {
-		e := t.at(slot)
 		if t.journal != nil {
 			t.touch(slot, e)
 		}
@@ -176,6 +173,9 @@ func (t *table[K, V]) enter(slot uint32, e *entry[K, V]) {
 	if t.lens != nil {
 		t.lens.add(prefixLen(&e.key))
 	}
+	if t.classes != nil {
+		t.classes.add(&e.key)
+	}
 }
 
 // leave is the opposite of enter.
@@ -186,6 +186,9 @@ func (t *table[K, V]) leave(slot uint32, e *entry[K, V]) {
 	t.live--
 	if t.lens != nil {
 		t.lens.remove(prefixLen(&e.key))
+	}
+	if t.classes != nil {
+		t.classes.remove(&e.key)
 	}
 }
 
@@ -232,13 +235,10 @@ func (t *table[K, V]) toFront(slot uint32, e *entry[K, V]) {
 func (t *table[K, V]) Range(c *Cursor, limit int, fn func(key, value []byte) bool) error {
 	c.begin(t.used)
 	budget := newBudget(limit)
-	for ; c.next < c.end && budget.left(); c.next++ {
+	for c.next < c.end && budget.left() {
 		e := t.at(c.next)
-		if !budget.spend(e.mark&liveBit != 0) {
-			continue
-		}
-		if !fn(view(&e.key), view(&e.val)) {
-			c.next++
+		c.next = t.after(c.next)
+		if budget.spend(e.mark&liveBit != 0) && !fn(view(&e.key), view(&e.val)) {
 			break
 		}
 	}
@@ -267,14 +267,14 @@ func (t *table[K, V]) decodeEntry(key, value []byte) (k K, v V, err error) {
 	return k, v, nil
 }
 
-// copyOut copies the value in slot into value.
-func (t *table[K, V]) copyOut(slot uint32, value []byte) error {
+// copyOut copies an entry's value, nil being no entry, into value.
+func (t *table[K, V]) copyOut(e *entry[K, V], value []byte) error {
 	if len(value) != int(t.spec.ValueSize) {
 		return fmt.Errorf("%s: value of %d bytes, want %d: %w", t.spec.Name, len(value), t.spec.ValueSize, ErrInvalid)
 	}
-	if slot == none {
+	if e == nil {
 		return ErrKeyNotExist
 	}
-	copy(value, view(&t.at(slot).val))
+	copy(value, view(&e.val))
 	return nil
 }

@@ -240,7 +240,8 @@ func (l *lxc) egressPolicy(p *dataplane.Packet, f *egress) code.Ret {
 	if f.hairpin {
 		return code.OK
 	}
-	a := access{remote: f.dst, dport: f.ct.Tuple.DPort, proto: f.ct.Tuple.Proto, egress: true}
+	var a access // field by field: a copy of a fresh one would wait for its parts
+	a.remote, a.dport, a.proto, a.egress = f.dst, f.ct.Tuple.DPort, f.ct.Tuple.Proto, true
 	match, verdict := l.policyCanEgress4(p, &a)
 	f.verdict = verdict
 	reply := f.status == ctReply || f.status == ctRelated

@@ -146,7 +146,8 @@ func (l *lxc) ingressPolicy(p *dataplane.Packet, f *ingress, reply bool) code.Re
 	if f.ct.Flags&maps.CTLBLoopback != 0 {
 		return code.OK
 	}
-	a := access{remote: f.src, dport: f.ct.Tuple.DPort, proto: f.ct.Tuple.Proto}
+	var a access // see egressPolicy
+	a.remote, a.dport, a.proto = f.src, f.ct.Tuple.DPort, f.ct.Tuple.Proto
 	match, verdict := l.policyCanAccessIngress(p, &a)
 	f.verdict = verdict
 	if verdict.IsErr() {

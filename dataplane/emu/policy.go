@@ -116,7 +116,7 @@ func (o *object) policyLookup(p *dataplane.Packet, a *access, dport [2]byte) (*m
 }
 
 func (o *object) policyRef(p *dataplane.Packet, key *maps.PolicyKey) *maps.PolicyEntry {
-	e := o.policy.Ref(key)
+	e := maps.PolicyRef(o.policy, key)
 	traceLookup(p, trace.MapPolicy, o.source, key, e)
 	return e
 }
