@@ -40,11 +40,12 @@ func (a *ProgArray) Spec() Spec { return a.cells.spec }
 
 // Prog returns the program in a slot; ok is false for an empty slot and for one out of range, as bpf_tail_call finds it.
 func (a *ProgArray) Prog(slot uint32) (id uint32, ok bool) {
-	if slot >= a.cells.spec.MaxEntries {
-		return 0, false
+	if chunk := int(slot / cellsPerChunk); chunk < len(a.cells.chunks) {
+		if c, i := a.cells.chunks[chunk], int(slot%cellsPerChunk); i < len(c) {
+			return c[i], c[i] != 0
+		}
 	}
-	id = a.cells.peek(slot)
-	return id, id != 0
+	return 0, false
 }
 
 // Set puts a program into a slot. Errors: ErrFull (slot out of range), ErrInvalid (id 0).

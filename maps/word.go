@@ -44,6 +44,13 @@ func (k *IPCacheKey) Set(ip [4]byte, bits uint8) {
 	put((*[8]byte)(k.Pad3[4:]), uint64(0))
 }
 
+// Set makes the key that of the podCIDR with the base address ip&mask.
+func (k *TunnelKey) Set(ip, mask [4]byte) {
+	put(&k.IP, word4(ip)&word4(mask))
+	put((*[8]byte)(k.Pad[4:]), uint64(0))
+	put(&k.Family, uint32(FamilyIPv4))
+}
+
 // Set makes the key that of a frontend, for any protocol; port is in network order.
 func (k *LB4Key) Set(ip [4]byte, port [2]byte) {
 	put(&k.Address, word4(ip)|word2(port)<<32)
@@ -71,8 +78,8 @@ func (k *CTKey) CopyFrom(t *CTKey) {
 }
 
 // SetPorts sets the ports as they stand in a packet: its source port becomes DPort.
-func (k *CTKey) SetPorts(p FragPorts) {
-	put(&k.DPort, *(*uint32)(unsafe.Pointer(&p)))
+func (k *CTKey) SetPorts(p *FragPorts) {
+	put(&k.DPort, *(*uint32)(unsafe.Pointer(p)))
 }
 
 // Reverse makes the tuple that of the opposite direction: addresses and ports change places, TupleIn flips.
@@ -83,5 +90,5 @@ func (k *CTKey) Reverse() {
 	k.Flags ^= TupleIn
 }
 
-// NewFragPorts returns the ports at the start of a TCP or UDP header.
-func NewFragPorts(b [4]byte) FragPorts { return keyOf[FragPorts](b) }
+// Set makes p the ports at the start of a TCP or UDP header.
+func (p *FragPorts) Set(b [4]byte) { put(&p.SPort, uint32(word4(b))) }

@@ -113,11 +113,11 @@ func (o *object) ctExtract(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKe
 	case header.ProtoICMP:
 		return ctExtractICMP(p, ip, tuple, f)
 	case header.ProtoTCP, header.ProtoUDP:
-		ports, ret := o.ipv4HandleFragmentation(p, ip, f.dir)
-		if ret.IsErr() {
+		var ports maps.FragPorts
+		if ret := o.ipv4HandleFragmentation(p, ip, f.dir, &ports); ret.IsErr() {
 			return ret
 		}
-		tuple.SetPorts(ports)
+		tuple.SetPorts(&ports)
 		f.action = ctActionCreate
 		if !f.tcp || !ip.HasL4Header() {
 			return code.OK

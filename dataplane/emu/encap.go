@@ -93,10 +93,8 @@ func (o *object) encapWithNodeIDInner(p *dataplane.Packet, endpoint [4]byte, n *
 
 // lookupTunnel finds the node of a pod CIDR in cilium_tunnel_map.
 func (o *object) lookupTunnel(p *dataplane.Packet, dst [4]byte) *maps.TunnelEndpoint {
-	key := maps.TunnelKey{Family: maps.FamilyIPv4}
-	for i := range dst {
-		key.IP[i] = dst[i] & o.cfg.PodCIDRMask[i]
-	}
+	var key maps.TunnelKey
+	key.Set(dst, o.cfg.PodCIDRMask)
 	t := o.maps.Tunnel.Ref(&key)
 	traceLookup(p, trace.MapTunnel, 0, &key, t)
 	return t

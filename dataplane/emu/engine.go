@@ -23,6 +23,8 @@ type Engine struct {
 	next     *section // where the last tail call leads
 	tailLeft int      // tail calls that the kernel still allows
 
+	counters [counters]maps.Memo[maps.MetricsKey, maps.MetricsValue]
+
 	faults Faults // helpers that fail
 }
 
@@ -69,12 +71,20 @@ func New(m *maps.Set) *Engine {
 	return e
 }
 
+// program is the program of an id in a prog array, nil if there is none.
+func (e *Engine) program(id uint32) *section {
+	if i := int(id) - 1; uint(i) < uint(len(e.tails)) {
+		return e.tails[i]
+	}
+	return nil
+}
+
 // progName is the C function of a program id in a prog array, "" if there is none.
 func (e *Engine) progName(id uint32) string {
-	if id == 0 || int64(id) > int64(len(e.tails)) || e.tails[id-1] == nil {
-		return ""
+	if s := e.program(id); s != nil {
+		return s.name
 	}
-	return e.tails[id-1].name
+	return ""
 }
 
 // Name is "emulated".

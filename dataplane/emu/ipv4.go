@@ -34,46 +34,45 @@ func l4Offset(ip header.IPv4) int { return header.EthernetSize + ip.HeaderLen() 
 // them (SPEC 3.8). Each call counts a fragment once.
 //
 // C: ipv4_handle_fragmentation (lib/ipv4.h).
-func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, dir ctDir) (ports maps.FragPorts, ret code.Ret) {
+func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, dir ctDir, ports *maps.FragPorts) code.Ret {
 	if p.Trace != nil && p.Trace.First(trace.IPv4HandleFragmentation) {
-		ports, ret = o.ipv4HandleFragmentation(p, ip, dir)
-		p.Trace.Leave(trace.IPv4HandleFragmentation, ret)
-		return ports, ret
+		return p.Trace.Leave(trace.IPv4HandleFragmentation, o.ipv4HandleFragmentation(p, ip, dir, ports))
 	}
 	fragment := ip.IsFragment()
 	if fragment {
 		o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragPacket)
 		if !ip.HasL4Header() {
-			return o.ipv4FragGetL4Ports(p, ip)
+			return o.ipv4FragGetL4Ports(p, ip, ports)
 		}
 	}
 	b := p.Load(l4Offset(ip), header.PortsSize)
 	if b == nil {
-		return ports, code.Fault
+		return code.Fault
 	}
-	ports = maps.NewFragPorts([4]byte(b))
+	ports.Set([4]byte(b))
 	if fragment {
 		key := fragKey(ip)
-		err := o.maps.Frags.Set(&key, &ports, maps.Any)
-		traceUpdate(p, trace.MapFrags, &key, &ports, err)
+		err := o.maps.Frags.Set(&key, ports, maps.Any)
+		traceUpdate(p, trace.MapFrags, &key, ports, err)
 		if err != nil {
 			o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragUpdate)
 		}
 	}
-	return ports, code.OK
+	return code.OK
 }
 
 // ipv4FragGetL4Ports finds what the first fragment of a datagram left.
 //
 // C: ipv4_frag_get_l4ports (lib/ipv4.h).
-func (o *object) ipv4FragGetL4Ports(p *dataplane.Packet, ip header.IPv4) (maps.FragPorts, code.Ret) {
+func (o *object) ipv4FragGetL4Ports(p *dataplane.Packet, ip header.IPv4, ports *maps.FragPorts) code.Ret {
 	key := fragKey(ip)
-	ports := o.maps.Frags.Ref(&key)
-	traceLookup(p, trace.MapFrags, 0, &key, ports)
-	if ports == nil {
-		return maps.FragPorts{}, code.DropFragNotFound
+	found := o.maps.Frags.Ref(&key)
+	traceLookup(p, trace.MapFrags, 0, &key, found)
+	if found == nil {
+		return code.DropFragNotFound
 	}
-	return *ports, code.OK
+	*ports = *found
+	return code.OK
 }
 
 func fragKey(ip header.IPv4) maps.FragKey {

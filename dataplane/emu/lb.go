@@ -17,7 +17,8 @@ import (
 func (o *object) lb4ExtractKey(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key) code.Ret {
 	switch ip.Protocol() {
 	case header.ProtoTCP, header.ProtoUDP:
-		ports, ret := o.ipv4HandleFragmentation(p, ip, ctEgress)
+		var ports maps.FragPorts
+		ret := o.ipv4HandleFragmentation(p, ip, ctEgress, &ports)
 		key.Set(ip.Dst(), ports.DPort)
 		return ret
 	case header.ProtoICMP:

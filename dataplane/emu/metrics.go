@@ -6,6 +6,9 @@ import (
 	"github.com/hooklab/hooklab/maps"
 )
 
+// counters is how many metrics an engine finds without a search.
+const counters = 16
+
 // updateMetrics counts the frame, Ethernet header included, in cilium_metrics
 // (SPEC 12.3).
 //
@@ -16,7 +19,7 @@ import (
 func (o *object) updateMetrics(p *dataplane.Packet, dir code.Dir, reason uint8) {
 	key := maps.NewMetricsKey(reason, uint8(dir))
 	n := uint64(len(p.Data))
-	if v := o.maps.Metrics.Ref(&key); v != nil {
+	if v := o.maps.Metrics.RefBy(&o.e.counters[(reason^uint8(dir)<<2)%counters], &key); v != nil {
 		v.Count++
 		v.Bytes += n
 		return

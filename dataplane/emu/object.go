@@ -168,8 +168,9 @@ func (o *object) epTailCall(p *dataplane.Packet, slot uint32) bool {
 }
 
 func (e *Engine) tailCall(p *dataplane.Packet, m trace.Map, a *maps.ProgArray, slot uint32) bool {
-	id, ok := a.Prog(slot)
-	ok = ok && e.tailLeft > 0 && id != 0 && int(id) <= len(e.tails) && e.tails[id-1] != nil
+	id, _ := a.Prog(slot)
+	s := e.program(id)
+	ok := s != nil && e.tailLeft > 0
 	if p.Trace != nil {
 		p.Trace.TailCall(m, slot, ok)
 	}
@@ -177,7 +178,7 @@ func (e *Engine) tailCall(p *dataplane.Packet, m trace.Map, a *maps.ProgArray, s
 		return false
 	}
 	e.tailLeft--
-	e.next = e.tails[id-1]
+	e.next = s
 	return true
 }
 
