@@ -23,7 +23,10 @@ type Engine struct {
 	next     *section // where the last tail call leads
 	tailLeft int      // tail calls that the kernel still allows
 
-	counters [counters]maps.Memo[maps.MetricsKey, maps.MetricsValue]
+	// What was looked up lately.
+	counters  [counters]maps.Memo[maps.MetricsKey, maps.MetricsValue]
+	endpoints [memos]maps.Memo[maps.EndpointKey, maps.EndpointInfo]
+	addresses [memos]maps.Memo[maps.IPCacheKey, maps.RemoteEndpointInfo]
 
 	faults Faults // helpers that fail
 }

@@ -1,11 +1,19 @@
 package emu
 
 import (
+	"encoding/binary"
+
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/code"
 	"github.com/hooklab/hooklab/dataplane/trace"
 	"github.com/hooklab/hooklab/maps"
 )
+
+// memos is how many addresses an engine finds without a search, in each map.
+const memos = 64
+
+// memoOf is the place of an address among the memos.
+func memoOf(ip [4]byte) uint32 { return binary.LittleEndian.Uint32(ip[:]) * 0x9e3779b1 >> 26 }
 
 // lookupIP4Endpoint finds a local endpoint or host address in cilium_lxc.
 //
@@ -18,7 +26,7 @@ func (o *object) lookupIP4Endpoint(p *dataplane.Packet, ip [4]byte) *maps.Endpoi
 	}
 	var key maps.EndpointKey
 	key.Set(ip)
-	ep := o.maps.LXC.Ref(&key)
+	ep := o.maps.LXC.RefBy(&o.e.endpoints[memoOf(ip)], &key)
 	traceLookup(p, trace.MapLXC, 0, &key, ep)
 	return ep
 }
@@ -34,7 +42,7 @@ func (o *object) ipcacheLookup4(p *dataplane.Packet, ip [4]byte) *maps.RemoteEnd
 	}
 	var key maps.IPCacheKey
 	key.Set(ip, 32)
-	info := o.maps.IPCache.Ref(&key)
+	info := o.maps.IPCache.RefBy(&o.e.addresses[memoOf(ip)], &key)
 	traceLookup(p, trace.MapIPCache, 0, &key, info)
 	return info
 }
