@@ -28,6 +28,9 @@ func (m *Hash[K, V]) Ref(k *K) *V {
 	return &e.val
 }
 
+// HasClass says whether the map, which is a policy map of [Set.AddPolicy], has keys of that class.
+func (m *Hash[K, V]) HasClass(c PolicyClass) bool { return m.classes.present>>c&1 != 0 }
+
 // Memo remembers one lookup in a map.
 type Memo[K comparable, V any] struct {
 	key        K

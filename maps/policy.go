@@ -34,26 +34,28 @@ type PolicyKey struct {
 	Proto, Egress uint8
 }
 
-// policyClass tells keys apart by what they leave open: identity, port and protocol; and by direction.
-func policyClass(k *PolicyKey) uint8 {
+// PolicyClass tells keys apart by what they leave open, and by direction. The policy map of a pod has few classes of keys, and
+// programs ask for four of them one after the other: [Hash.HasClass] spares those searches that cannot find anything.
+type PolicyClass uint8
+
+// Bits of a PolicyClass.
+const (
+	PolicyClassEgress   PolicyClass = 1 << iota
+	PolicyClassIdentity             // not of any identity
+	PolicyClassL4                   // not of any port and protocol
+)
+
+// Class returns the key's class.
+func (k *PolicyKey) Class() PolicyClass {
 	w := load[uint64](unsafe.Pointer(k), 0)
-	class := uint8(w >> 56 & 1)
+	class := PolicyClass(w >> 56 & 1)
 	if uint32(w) != 0 {
-		class |= 2
+		class |= PolicyClassIdentity
 	}
 	if w>>32&0xffffff != 0 {
-		class |= 4
+		class |= PolicyClassL4
 	}
 	return class
-}
-
-// PolicyRef is m.Ref, for a map that [Set.AddPolicy] made. It searches only if there is a key that leaves the same parts
-// open: a policy map has few such kinds of keys, and programs ask for four.
-func PolicyRef(m *Hash[PolicyKey, PolicyEntry], k *PolicyKey) *PolicyEntry {
-	if m.classes.present>>policyClass(k)&1 == 0 {
-		return nil
-	}
-	return m.Ref(k)
 }
 
 // PolicyEntry is the decision and its counters (24 bytes, struct policy_entry; SPEC 13). ProxyPort is in network order.

@@ -97,26 +97,32 @@ func (o *object) policyLookup(p *dataplane.Packet, a *access, dport [2]byte) (*m
 		dir = 1
 	}
 	key := maps.NewPolicyKey(a.remote, dport, a.proto, dir)
-	if e := o.policyRef(p, &key); e != nil {
+	class := key.Class()
+	if e := o.policyRef(p, &key, class); e != nil {
 		return e, code.MatchL3L4
 	}
+	class &^= maps.PolicyClassIdentity
 	key = maps.NewPolicyKey(0, dport, a.proto, dir)
-	if e := o.policyRef(p, &key); e != nil {
+	if e := o.policyRef(p, &key, class); e != nil {
 		return e, code.MatchL4
 	}
 	key = maps.NewPolicyKey(a.remote, [2]byte{}, 0, dir)
-	if e := o.policyRef(p, &key); e != nil {
+	if e := o.policyRef(p, &key, key.Class()); e != nil {
 		return e, code.MatchL3
 	}
+	class &^= maps.PolicyClassL4
 	key = maps.NewPolicyKey(0, [2]byte{}, 0, dir)
-	if e := o.policyRef(p, &key); e != nil {
+	if e := o.policyRef(p, &key, class); e != nil {
 		return e, code.MatchAll
 	}
 	return nil, code.MatchNone
 }
 
-func (o *object) policyRef(p *dataplane.Packet, key *maps.PolicyKey) *maps.PolicyEntry {
-	e := maps.PolicyRef(o.policy, key)
+// policyRef asks the policy map for a key of a class.
+func (o *object) policyRef(p *dataplane.Packet, key *maps.PolicyKey, class maps.PolicyClass) (e *maps.PolicyEntry) {
+	if o.policy.HasClass(class) {
+		e = o.policy.Ref(key)
+	}
 	traceLookup(p, trace.MapPolicy, o.source, key, e)
 	return e
 }
