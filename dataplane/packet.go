@@ -89,12 +89,12 @@ func (p *Packet) Eth() header.Ethernet {
 
 // IPv4 is the minimal IPv4 header behind the Ethernet header, or nil if the frame
 // is shorter than that; nothing else is checked.
-func (p *Packet) IPv4() header.IPv4 {
+func (p *Packet) IPv4() *header.IPv4Header {
 	const end = header.EthernetSize + header.IPv4MinSize
 	if len(p.Data) < end {
 		return nil
 	}
-	return header.IPv4(p.Data[header.EthernetSize:end:end])
+	return (*header.IPv4Header)(p.Data[header.EthernetSize:end:end])
 }
 
 // Load is n bytes from offset off (bpf_skb_load_bytes), or nil if the frame does

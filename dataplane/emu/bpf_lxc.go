@@ -184,7 +184,7 @@ func (l *lxc) tailHandleIPv4Cont(p *dataplane.Packet) (ret code.Ret) {
 
 // egress is a packet that leaves a pod, on its way through handleIPv4FromLXC.
 type egress struct {
-	ip      header.IPv4
+	ip      *header.IPv4Header
 	dst     uint32          // destination identity
 	tunnel  [4]byte         // tunnel endpoint from the ipcache, or zero
 	ct      *maps.CTBuffer4 // the connection found

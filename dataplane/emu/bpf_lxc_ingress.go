@@ -78,7 +78,7 @@ func (l *lxc) tailIPv4Policy(p *dataplane.Packet) (ret code.Ret) {
 
 // ingress is a packet that goes to a pod, on its way through ipv4Policy.
 type ingress struct {
-	ip       header.IPv4
+	ip       *header.IPv4Header
 	src      uint32 // identity of the sender
 	ifindex  uint32 // device to deliver to; 0: the hook's own, by returning OK
 	fromHost bool

@@ -100,7 +100,7 @@ func (v *overlay) handleIPv4(p *dataplane.Packet, identity *uint32) (ret code.Re
 
 // sourceIdentity finds out who sent the packet. As in C the ipcache is asked
 // first, whether its answer is needed or not.
-func (v *overlay) sourceIdentity(p *dataplane.Packet, ip header.IPv4, identity *uint32) code.Ret {
+func (v *overlay) sourceIdentity(p *dataplane.Packet, ip *header.IPv4Header, identity *uint32) code.Ret {
 	info := v.ipcacheLookup4(p, ip.Src())
 	switch {
 	case decrypted(p):

@@ -55,7 +55,7 @@ func (o *object) getCTMap4(proto uint8) *maps.LRU[maps.CTKey, maps.CTEntry] {
 }
 
 // setCTTuple makes t a packet's tuple before its ports are read.
-func setCTTuple(t *maps.CTKey, ip header.IPv4) { t.Set(ip.Dst(), ip.Src(), ip.Protocol()) }
+func setCTTuple(t *maps.CTKey, ip *header.IPv4Header) { t.Set(ip.Dst(), ip.Src(), ip.Protocol()) }
 
 // ctFlow is one packet's lookup under way.
 type ctFlow struct {
@@ -73,7 +73,7 @@ type ctFlow struct {
 // returns ctNew … ctReopened or an error (SPEC 5.2).
 //
 // C: ct_lookup4 (lib/conntrack.h).
-func (o *object) ctLookup4(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKey, dir ctDir, state *ctState) (monitor uint32, ret code.Ret) {
+func (o *object) ctLookup4(p *dataplane.Packet, ip *header.IPv4Header, tuple *maps.CTKey, dir ctDir, state *ctState) (monitor uint32, ret code.Ret) {
 	if p.Trace != nil && p.Trace.First(trace.CTLookup4) {
 		monitor, ret = o.ctLookup4(p, ip, tuple, dir, state)
 		p.Trace.Leave(trace.CTLookup4, ret)
@@ -108,7 +108,7 @@ func (o *object) ctLookup4(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKe
 }
 
 // ctExtract reads what conntrack needs of the L4 header into tuple and flow.
-func (o *object) ctExtract(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKey, f *ctFlow) code.Ret {
+func (o *object) ctExtract(p *dataplane.Packet, ip *header.IPv4Header, tuple *maps.CTKey, f *ctFlow) code.Ret {
 	switch tuple.Proto {
 	case header.ProtoICMP:
 		return ctExtractICMP(p, ip, tuple, f)
@@ -135,7 +135,7 @@ func (o *object) ctExtract(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKe
 	return code.DropCTUnknownProto
 }
 
-func ctExtractICMP(p *dataplane.Packet, ip header.IPv4, tuple *maps.CTKey, f *ctFlow) code.Ret {
+func ctExtractICMP(p *dataplane.Packet, ip *header.IPv4Header, tuple *maps.CTKey, f *ctFlow) code.Ret {
 	off := l4Offset(ip)
 	b := p.Load(off, 1)
 	if b == nil {

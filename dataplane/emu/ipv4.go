@@ -27,14 +27,14 @@ func ctToMetricsDir(d ctDir) code.Dir {
 
 // l4Offset is where the L4 header begins, by the header length that the packet
 // claims.
-func l4Offset(ip header.IPv4) int { return header.EthernetSize + ip.HeaderLen() }
+func l4Offset(ip *header.IPv4Header) int { return header.EthernetSize + ip.HeaderLen() }
 
 // ipv4HandleFragmentation finds the packet's ports: in its L4 header, or, for a
 // later fragment, in cilium_ipv4_frag_datagrams, where the first fragment left
 // them (SPEC 3.8). Each call counts a fragment once.
 //
 // C: ipv4_handle_fragmentation (lib/ipv4.h).
-func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, dir ctDir, ports *maps.FragPorts) code.Ret {
+func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip *header.IPv4Header, dir ctDir, ports *maps.FragPorts) code.Ret {
 	if p.Trace != nil && p.Trace.First(trace.IPv4HandleFragmentation) {
 		return p.Trace.Leave(trace.IPv4HandleFragmentation, o.ipv4HandleFragmentation(p, ip, dir, ports))
 	}
@@ -64,7 +64,7 @@ func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip header.IPv4, di
 // ipv4FragGetL4Ports finds what the first fragment of a datagram left.
 //
 // C: ipv4_frag_get_l4ports (lib/ipv4.h).
-func (o *object) ipv4FragGetL4Ports(p *dataplane.Packet, ip header.IPv4, ports *maps.FragPorts) code.Ret {
+func (o *object) ipv4FragGetL4Ports(p *dataplane.Packet, ip *header.IPv4Header, ports *maps.FragPorts) code.Ret {
 	key := fragKey(ip)
 	found := o.maps.Frags.Ref(&key)
 	traceLookup(p, trace.MapFrags, 0, &key, found)
@@ -75,6 +75,6 @@ func (o *object) ipv4FragGetL4Ports(p *dataplane.Packet, ip header.IPv4, ports *
 	return code.OK
 }
 
-func fragKey(ip header.IPv4) maps.FragKey {
+func fragKey(ip *header.IPv4Header) maps.FragKey {
 	return maps.FragKey{DAddr: ip.Dst(), SAddr: ip.Src(), ID: ip.ID(), Proto: ip.Protocol()}
 }

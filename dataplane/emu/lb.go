@@ -14,7 +14,7 @@ import (
 // Other protocols than TCP and UDP have none (DropNoService, DropUnknownL4).
 //
 // C: lb4_extract_key (lib/lb.h).
-func (o *object) lb4ExtractKey(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key) code.Ret {
+func (o *object) lb4ExtractKey(p *dataplane.Packet, ip *header.IPv4Header, key *maps.LB4Key) code.Ret {
 	switch ip.Protocol() {
 	case header.ProtoTCP, header.ProtoUDP:
 		var ports maps.FragPorts
@@ -69,7 +69,7 @@ func (o *object) lb4LookupBackend(p *dataplane.Packet, id uint32) *maps.LB4Backe
 // connection to the backend is to be created with.
 //
 // C: lb4_local (lib/lb.h).
-func (o *object) lb4Local(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key, svc *maps.LB4Service, state *ctState) (ret code.Ret) {
+func (o *object) lb4Local(p *dataplane.Packet, ip *header.IPv4Header, key *maps.LB4Key, svc *maps.LB4Service, state *ctState) (ret code.Ret) {
 	if p.Trace != nil && p.Trace.First(trace.LB4Local) {
 		return p.Trace.Leave(trace.LB4Local, o.lb4Local(p, ip, key, svc, state))
 	}
@@ -169,7 +169,7 @@ func (o *object) ctUpdateRevNATIndex(tuple *maps.CTKey, id [2]byte) {
 // address as its source. A later fragment has no ports and no L4 checksum.
 //
 // C: lb4_xlate (lib/lb.h).
-func (o *object) lb4Xlate(p *dataplane.Packet, ip header.IPv4, key *maps.LB4Key, backend *maps.LB4Backend, loopback bool) (ret code.Ret) {
+func (o *object) lb4Xlate(p *dataplane.Packet, ip *header.IPv4Header, key *maps.LB4Key, backend *maps.LB4Backend, loopback bool) (ret code.Ret) {
 	if p.Trace != nil && p.Trace.First(trace.LB4Xlate) {
 		return p.Trace.Leave(trace.LB4Xlate, o.lb4Xlate(p, ip, key, backend, loopback))
 	}
@@ -229,7 +229,7 @@ func (o *object) lb4CtxRestoreState(p *dataplane.Packet, dst [4]byte, s *ctState
 // checksum is taken to be.
 //
 // C: lb4_rev_nat (lib/lb.h).
-func (o *object) lb4RevNAT(p *dataplane.Packet, ip header.IPv4, ct *maps.CTBuffer4, c csumOffset) (ret code.Ret) {
+func (o *object) lb4RevNAT(p *dataplane.Packet, ip *header.IPv4Header, ct *maps.CTBuffer4, c csumOffset) (ret code.Ret) {
 	if p.Trace != nil && p.Trace.First(trace.LB4RevNAT) {
 		return p.Trace.Leave(trace.LB4RevNAT, o.lb4RevNAT(p, ip, ct, c))
 	}
@@ -246,7 +246,7 @@ func (o *object) lb4RevNAT(p *dataplane.Packet, ip header.IPv4, ct *maps.CTBuffe
 // old source becomes the destination.
 //
 // C: __lb4_rev_nat (lib/lb.h).
-func (o *object) lb4RevNATInner(p *dataplane.Packet, ip header.IPv4, nat *maps.RevNAT, ct *maps.CTBuffer4, c csumOffset) (ret code.Ret) {
+func (o *object) lb4RevNATInner(p *dataplane.Packet, ip *header.IPv4Header, nat *maps.RevNAT, ct *maps.CTBuffer4, c csumOffset) (ret code.Ret) {
 	if p.Trace != nil && p.Trace.First(trace.LB4RevNATInner) {
 		return p.Trace.Leave(trace.LB4RevNATInner, o.lb4RevNATInner(p, ip, nat, ct, c))
 	}
