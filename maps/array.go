@@ -51,6 +51,16 @@ func (a *cells[V]) Spec() Spec { return a.spec }
 
 // Ref returns the live value at index i, nil when i is out of range.
 func (a *cells[V]) Ref(i uint32) *V {
+	if a.journal == nil && int(i/cellsPerChunk) < len(a.chunks) {
+		if c, n := a.chunks[i/cellsPerChunk], int(i%cellsPerChunk); n < len(c) {
+			return &c[n]
+		}
+	}
+	return a.use(i)
+}
+
+// use is Ref for a value that may have no memory yet, or that a journal watches.
+func (a *cells[V]) use(i uint32) *V {
 	if i >= a.spec.MaxEntries {
 		return nil
 	}

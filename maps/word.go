@@ -51,9 +51,9 @@ func (k *TunnelKey) Set(ip, mask [4]byte) {
 	put(&k.Family, uint32(FamilyIPv4))
 }
 
-// Set makes the key that of a frontend, for any protocol; port is in network order.
-func (k *LB4Key) Set(ip [4]byte, port [2]byte) {
-	put(&k.Address, word4(ip)|word2(port)<<32)
+// Set makes the key that of a frontend, for any protocol: an address and the destination port in p.
+func (k *LB4Key) Set(ip [4]byte, p *FragPorts) {
+	put(&k.Address, word4(ip)|uint64(*(*uint32)(unsafe.Pointer(p))>>16)<<32)
 	put(&k.Proto, uint32(0))
 }
 
@@ -69,6 +69,9 @@ func (k *CTKey) Set(dst, src [4]byte, proto uint8) {
 	put(&k.DPort, uint32(0))
 	put(&k.Proto, uint16(proto))
 }
+
+// SetFlags sets the flags.
+func (k *CTKey) SetFlags(f uint8) { put(&k.Proto, uint16(k.Proto)|uint16(f)<<8) }
 
 // CopyFrom makes the key that of another tuple.
 func (k *CTKey) CopyFrom(t *CTKey) {
@@ -87,7 +90,7 @@ func (k *CTKey) Reverse() {
 	addrs, ports := (*uint64)(unsafe.Pointer(&k.DAddr)), (*uint32)(unsafe.Pointer(&k.DPort))
 	*addrs = *addrs<<32 | *addrs>>32
 	*ports = *ports<<16 | *ports>>16
-	k.Flags ^= TupleIn
+	put(&k.Proto, *(*uint16)(unsafe.Pointer(&k.Proto))^TupleIn<<8)
 }
 
 // Set makes p the ports at the start of a TCP or UDP header.

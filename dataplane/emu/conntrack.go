@@ -84,11 +84,11 @@ func (o *object) ctLookup4(p *dataplane.Packet, ip *header.IPv4Header, tuple *ma
 	// asks whether this packet answers one.
 	switch dir {
 	case ctIngress:
-		tuple.Flags = maps.TupleOut
+		tuple.SetFlags(maps.TupleOut)
 	case ctEgress:
-		tuple.Flags = maps.TupleIn
+		tuple.SetFlags(maps.TupleIn)
 	default:
-		tuple.Flags = maps.TupleService
+		tuple.SetFlags(maps.TupleService)
 	}
 	if ret := o.ctExtract(p, ip, tuple, &f); ret.IsErr() {
 		return 0, ret

@@ -95,7 +95,7 @@ func (o *object) encapWithNodeIDInner(p *dataplane.Packet, endpoint [4]byte, n *
 func (o *object) lookupTunnel(p *dataplane.Packet, dst [4]byte) *maps.TunnelEndpoint {
 	var key maps.TunnelKey
 	key.Set(dst, o.cfg.PodCIDRMask)
-	t := o.maps.Tunnel.Ref(&key)
+	t := o.maps.Tunnel.RefBy(&o.e.tunnels[memoOf(key.IP)], &key)
 	traceLookup(p, trace.MapTunnel, 0, &key, t)
 	return t
 }

@@ -27,6 +27,8 @@ type Engine struct {
 	counters  [counters]maps.Memo[maps.MetricsKey, maps.MetricsValue]
 	endpoints [memos]maps.Memo[maps.EndpointKey, maps.EndpointInfo]
 	addresses [memos]maps.Memo[maps.IPCacheKey, maps.RemoteEndpointInfo]
+	services  [memos]maps.Memo[maps.LB4Key, maps.LB4Service]
+	tunnels   [memos]maps.Memo[maps.TunnelKey, maps.TunnelEndpoint]
 
 	faults Faults // helpers that fail
 }

@@ -19,7 +19,7 @@ func (o *object) lb4ExtractKey(p *dataplane.Packet, ip *header.IPv4Header, key *
 	case header.ProtoTCP, header.ProtoUDP:
 		var ports maps.FragPorts
 		ret := o.ipv4HandleFragmentation(p, ip, ctEgress, &ports)
-		key.Set(ip.Dst(), ports.DPort)
+		key.Set(ip.Dst(), &ports)
 		return ret
 	case header.ProtoICMP:
 		return code.DropNoService
@@ -38,7 +38,7 @@ func (o *object) lb4LookupService(p *dataplane.Packet, key *maps.LB4Key) *maps.L
 		return found
 	}
 	key.SetSlot(0)
-	svc := o.maps.Services.Ref(key)
+	svc := o.maps.Services.RefBy(&o.e.services[memoOf(key.Address)], key)
 	traceLookup(p, trace.MapServices, 0, key, svc)
 	return svc
 }
