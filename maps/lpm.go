@@ -139,6 +139,8 @@ func (m *LPM[K, V]) exact(k *K) (uint32, *entry[K, V]) {
 }
 
 // masked is find for the prefix c, whose bits beyond the prefix are zero.
+//
+//go:noinline
 func (t *table[K, V]) masked(c *K) (uint32, *entry[K, V]) {
 	if t.live == 0 {
 		return none, nil

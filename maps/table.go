@@ -58,6 +58,11 @@ func (t *table[K, V]) All() iter.Seq2[*K, *V] {
 }
 
 // find returns slot and entry of key k, none and nil if there is no such entry.
+//
+// It is never inlined: profile-guided inlining then puts hash and same into it, which it does not do for the calls in a
+// function that is itself inlined.
+//
+//go:noinline
 func (t *table[K, V]) find(k *K) (uint32, *entry[K, V]) {
 	if t.live == 0 {
 		return none, nil

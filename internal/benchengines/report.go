@@ -49,21 +49,23 @@ func write(w io.Writer, o *options, all []*result) error {
 	fmt.Fprintf(w, `# Engines
 
 Written by `+"`make bench-engines`"+` on %s: %s, %s, %s.
-One packet of a flow that is under way, on each path; nanoseconds, medians of %d rounds of %d packets,
-in which the engines take turns. Ratios are medians of the rounds' ratios, their quartiles in brackets.
+One packet of a flow that is under way, on each path; nanoseconds, medians of %d rounds of %d packets. In each
+round the engines take turns %d times, and the fastest of each counts: what disturbs a turn only adds to it.
+Ratios are medians of the rounds' ratios, their quartiles in brackets.
 
 - emulated: hooklab's datapath in Go; bytecode: hooklab's own BPF objects in its virtual machine. Both
-  with the copy of the frame that each run begins with.
+  without the copy of frame and metadata that each run begins with (%.0f ns, which an engine that does nothing
+  takes in the same round, subtracted).
 - kernel: the same objects by BPF_PROG_TEST_RUN, compiled by the kernel, ten times as many runs in
-  one system call, without the harness that restores frame and metadata before each and without leaving the
-  kernel in between (%.0f ns, subtracted).
+  one system call, without leaving the kernel in between, and without the harness that restores frame and
+  metadata before each (%.0f ns, which an empty program takes in the same round, subtracted).
 - a call: one BPF_PROG_TEST_RUN for one packet, as hooklab's engine asks the kernel, but for reading maps and notifications.
 - The Go engines' times are those of their thread, the kernel's its own: neither has what else ran on the machine.
 - Monitor aggregation medium; notifications, where a packet makes one, find their ring full, in all engines.
 
 | path | | emulated ns | bytecode ns | kernel ns | a call ns | emulated / kernel | bytecode / kernel | notifications |
 |---|---|---|---|---|---|---|---|---|
-`, time.Now().Format("2006-01-02"), cpus(), kernelVersion(), runtime.Version(), o.rounds, o.packets, median(all[0].harness))
+`, time.Now().Format("2006-01-02"), cpus(), kernelVersion(), runtime.Version(), o.rounds, o.packets, turns, median(all[0].copies), median(all[0].harness))
 	var missed []string
 	for _, r := range all {
 		e, eLow, eHigh := ratio(r.emulated, r.kernel)
