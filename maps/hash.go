@@ -29,7 +29,7 @@ func (m *Hash[K, V]) Ref(k *K) *V {
 }
 
 // HasClass says whether the map, which is a policy map of [Set.AddPolicy], has keys of that class.
-func (m *Hash[K, V]) HasClass(c PolicyClass) bool { return m.classes.present>>c&1 != 0 }
+func (m *Hash[K, V]) HasClass(c PolicyClass) bool { return m.classes.present>>(c&7)&1 != 0 }
 
 // Memo remembers one lookup in a map.
 type Memo[K comparable, V any] struct {

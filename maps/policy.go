@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"unsafe"
 )
 
 // policyPrefix begins the names of the policy maps, one for each endpoint.
@@ -32,30 +31,6 @@ type PolicyKey struct {
 	SecLabel      uint32
 	DPort         [2]byte
 	Proto, Egress uint8
-}
-
-// PolicyClass tells keys apart by what they leave open, and by direction. The policy map of a pod has few classes of keys, and
-// programs ask for four of them one after the other: [Hash.HasClass] spares those searches that cannot find anything.
-type PolicyClass uint8
-
-// Bits of a PolicyClass.
-const (
-	PolicyClassEgress   PolicyClass = 1 << iota
-	PolicyClassIdentity             // not of any identity
-	PolicyClassL4                   // not of any port and protocol
-)
-
-// Class returns the key's class.
-func (k *PolicyKey) Class() PolicyClass {
-	w := load[uint64](unsafe.Pointer(k), 0)
-	class := PolicyClass(w >> 56 & 1)
-	if uint32(w) != 0 {
-		class |= PolicyClassIdentity
-	}
-	if w>>32&0xffffff != 0 {
-		class |= PolicyClassL4
-	}
-	return class
 }
 
 // PolicyEntry is the decision and its counters (24 bytes, struct policy_entry; SPEC 13). ProxyPort is in network order.

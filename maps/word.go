@@ -18,12 +18,6 @@ func put[T, W any](p *T, w W) { *(*W)(unsafe.Pointer(p)) = w }
 func word4(b [4]byte) uint64 { return uint64(binary.LittleEndian.Uint32(b[:])) }
 func word2(b [2]byte) uint64 { return uint64(binary.LittleEndian.Uint16(b[:])) }
 
-// NewPolicyKey returns the key of an identity, a port in network order and a protocol; egress is 1 for what the endpoint
-// sends.
-func NewPolicyKey(id uint32, dport [2]byte, proto, egress uint8) PolicyKey {
-	return keyOf[PolicyKey](uint64(id) | word2(dport)<<32 | uint64(proto)<<48 | uint64(egress)<<56)
-}
-
 // NewMetricsKey returns the key of a reason and a direction.
 func NewMetricsKey(reason, dir uint8) MetricsKey {
 	return keyOf[MetricsKey](uint64(reason) | uint64(dir)<<8)

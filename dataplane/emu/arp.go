@@ -18,7 +18,8 @@ type arpQuery struct {
 //
 // C: arp_validate (lib/arp.h).
 func (o *object) arpValidate(p *dataplane.Packet, mac [6]byte) (q arpQuery, ok bool) {
-	if p.Trace != nil && p.Trace.First(trace.ARPValidate) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.ARPValidate)
 		q, ok = o.arpValidate(p, mac)
 		p.Trace.Leave(trace.ARPValidate, code.OK)
 		return q, ok
@@ -43,7 +44,8 @@ func (o *object) arpValidate(p *dataplane.Packet, mac [6]byte) (q arpQuery, ok b
 //
 // C: arp_respond (lib/arp.h).
 func (o *object) arpRespond(p *dataplane.Packet, mac [6]byte, q arpQuery) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.ARPRespond) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.ARPRespond)
 		return p.Trace.Leave(trace.ARPRespond, o.arpRespond(p, mac, q))
 	}
 	eth, body := p.Eth(), header.ARP(p.Load(header.EthernetSize, header.ARPSize))

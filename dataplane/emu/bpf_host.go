@@ -38,7 +38,8 @@ func (h *host) load(c dataplane.Config) error {
 //
 // C: from_host (bpf_host.c).
 func (h *host) fromHost(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.FromHost) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.FromHost)
 		return p.Trace.Leave(trace.FromHost, h.fromHost(p))
 	}
 	return h.handleNetdev(p, true)
@@ -48,7 +49,8 @@ func (h *host) fromHost(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: from_netdev (bpf_host.c).
 func (h *host) fromNetdev(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.FromNetdev) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.FromNetdev)
 		return p.Trace.Leave(trace.FromNetdev, h.fromNetdev(p))
 	}
 	return h.handleNetdev(p, false)
@@ -58,7 +60,8 @@ func (h *host) fromNetdev(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: handle_netdev (bpf_host.c).
 func (h *host) handleNetdev(p *dataplane.Packet, fromHost bool) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.HandleNetdev) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.HandleNetdev)
 		return p.Trace.Leave(trace.HandleNetdev, h.handleNetdev(p, fromHost))
 	}
 	proto, ok := validateEthertype(p)
@@ -73,7 +76,8 @@ func (h *host) handleNetdev(p *dataplane.Packet, fromHost bool) (ret code.Ret) {
 //
 // C: do_netdev (bpf_host.c).
 func (h *host) doNetdev(p *dataplane.Packet, proto uint16, fromHost bool) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.DoNetdev) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.DoNetdev)
 		return p.Trace.Leave(trace.DoNetdev, h.doNetdev(p, proto, fromHost))
 	}
 	var identity uint32
@@ -109,7 +113,8 @@ func (h *host) doNetdev(p *dataplane.Packet, proto uint16, fromHost bool) (ret c
 //
 // C: resolve_srcid_ipv4 (bpf_host.c).
 func (h *host) resolveSrcIDIPv4(p *dataplane.Packet, identity uint32, fromHost bool) uint32 {
-	if p.Trace != nil && p.Trace.First(trace.ResolveSrcIDIPv4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.ResolveSrcIDIPv4)
 		found := h.resolveSrcIDIPv4(p, identity, fromHost)
 		p.Trace.Leave(trace.ResolveSrcIDIPv4, code.OK)
 		return found
@@ -130,7 +135,8 @@ func (h *host) resolveSrcIDIPv4(p *dataplane.Packet, identity uint32, fromHost b
 //
 // C: tail_handle_ipv4_from_host (bpf_host.c).
 func (h *host) tailHandleIPv4FromHost(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.TailHandleIPv4FromHost) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.TailHandleIPv4FromHost)
 		return p.Trace.Leave(trace.TailHandleIPv4FromHost, h.tailHandleIPv4FromHost(p))
 	}
 	return h.tailHandleIPv4(p, true)
@@ -140,7 +146,8 @@ func (h *host) tailHandleIPv4FromHost(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_handle_ipv4_from_netdev (bpf_host.c).
 func (h *host) tailHandleIPv4FromNetdev(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.TailHandleIPv4FromNetdev) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.TailHandleIPv4FromNetdev)
 		return p.Trace.Leave(trace.TailHandleIPv4FromNetdev, h.tailHandleIPv4FromNetdev(p))
 	}
 	return h.tailHandleIPv4(p, false)
@@ -150,7 +157,8 @@ func (h *host) tailHandleIPv4FromNetdev(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_handle_ipv4 (bpf_host.c).
 func (h *host) tailHandleIPv4(p *dataplane.Packet, fromHost bool) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.HostTailHandleIPv4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.HostTailHandleIPv4)
 		return p.Trace.Leave(trace.HostTailHandleIPv4, h.tailHandleIPv4(p, fromHost))
 	}
 	identity := p.CB[cbSrcLabel]
@@ -168,7 +176,8 @@ func (h *host) tailHandleIPv4(p *dataplane.Packet, fromHost bool) (ret code.Ret)
 //
 // C: handle_ipv4 (bpf_host.c).
 func (h *host) handleIPv4(p *dataplane.Packet, identity uint32, fromHost bool) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.HostHandleIPv4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.HostHandleIPv4)
 		return p.Trace.Leave(trace.HostHandleIPv4, h.handleIPv4(p, identity, fromHost))
 	}
 	ip := p.IPv4()
@@ -209,7 +218,8 @@ func (h *host) handleIPv4(p *dataplane.Packet, identity uint32, fromHost bool) (
 //
 // C: to_host (bpf_host.c).
 func (h *host) toHost(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.ToHost) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.ToHost)
 		return p.Trace.Leave(trace.ToHost, h.toHost(p))
 	}
 	n := observation{point: code.TraceToStack, ifindex: h.cfg.HostIfindex, reason: code.CTUnknown}
@@ -228,7 +238,8 @@ func (h *host) toHost(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: to_netdev (bpf_host.c).
 func (h *host) toNetdev(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.ToNetdev) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.ToNetdev)
 		return p.Trace.Leave(trace.ToNetdev, h.toNetdev(p))
 	}
 	h.sendTraceNotify(p, &observation{point: code.TraceToNetwork, reason: code.CTUnknown})

@@ -45,7 +45,8 @@ func (l *lxc) load(endpoint uint16) error {
 //
 // C: handle_xgress (bpf_lxc.c).
 func (l *lxc) handleXgress(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.HandleXgress) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.HandleXgress)
 		return p.Trace.Leave(trace.HandleXgress, l.handleXgress(p))
 	}
 	bpfClearMeta(p)
@@ -85,7 +86,8 @@ func (l *lxc) egressDrop(p *dataplane.Packet, dst uint32, reason code.Ret) code.
 //
 // C: tail_handle_arp (bpf_lxc.c).
 func (l *lxc) tailHandleARP(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.TailHandleARP) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.TailHandleARP)
 		return p.Trace.Leave(trace.TailHandleARP, l.tailHandleARP(p))
 	}
 	q, ok := l.arpValidate(p, l.nodeMAC)
@@ -102,7 +104,8 @@ func (l *lxc) tailHandleARP(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_handle_ipv4 (bpf_lxc.c).
 func (l *lxc) tailHandleIPv4(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.LXCTailHandleIPv4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.LXCTailHandleIPv4)
 		return p.Trace.Leave(trace.LXCTailHandleIPv4, l.tailHandleIPv4(p))
 	}
 	ret = l.tailHandleIPv4Inner(p)
@@ -117,7 +120,8 @@ func (l *lxc) tailHandleIPv4(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: __tail_handle_ipv4 (bpf_lxc.c).
 func (l *lxc) tailHandleIPv4Inner(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.TailHandleIPv4Inner) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.TailHandleIPv4Inner)
 		return p.Trace.Leave(trace.TailHandleIPv4Inner, l.tailHandleIPv4Inner(p))
 	}
 	ip := p.IPv4()
@@ -155,7 +159,8 @@ func (l *lxc) tailHandleIPv4Inner(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_ipv4_ct_egress (bpf_lxc.c).
 func (l *lxc) tailIPv4CTEgress(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.TailIPv4CTEgress) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.TailIPv4CTEgress)
 		return p.Trace.Leave(trace.TailIPv4CTEgress, l.tailIPv4CTEgress(p))
 	}
 	if ret := l.ctToBuffer(p, ctEgress); ret.IsErr() {
@@ -171,7 +176,8 @@ func (l *lxc) tailIPv4CTEgress(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_handle_ipv4_cont (bpf_lxc.c).
 func (l *lxc) tailHandleIPv4Cont(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.TailHandleIPv4Cont) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.TailHandleIPv4Cont)
 		return p.Trace.Leave(trace.TailHandleIPv4Cont, l.tailHandleIPv4Cont(p))
 	}
 	var dst uint32
@@ -199,7 +205,8 @@ type egress struct {
 //
 // C: handle_ipv4_from_lxc (bpf_lxc.c).
 func (l *lxc) handleIPv4FromLXC(p *dataplane.Packet, dst *uint32) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.HandleIPv4FromLXC) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.HandleIPv4FromLXC)
 		return p.Trace.Leave(trace.HandleIPv4FromLXC, l.handleIPv4FromLXC(p, dst))
 	}
 	f := egress{ip: p.IPv4(), dst: code.IdentityWorld}

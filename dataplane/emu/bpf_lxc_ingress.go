@@ -18,7 +18,8 @@ import (
 //
 // C: handle_policy (bpf_lxc.c).
 func (l *lxc) handlePolicy(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.HandlePolicy) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.HandlePolicy)
 		return p.Trace.Leave(trace.HandlePolicy, l.handlePolicy(p))
 	}
 	proto, ok := validateEthertype(p)
@@ -47,7 +48,8 @@ func (l *lxc) ingressDrop(p *dataplane.Packet, src uint32, reason code.Ret) code
 //
 // C: tail_ipv4_ct_ingress_policy_only (bpf_lxc.c).
 func (l *lxc) tailIPv4CTIngressPolicyOnly(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.TailIPv4CTIngressPolicyOnly) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.TailIPv4CTIngressPolicyOnly)
 		return p.Trace.Leave(trace.TailIPv4CTIngressPolicyOnly, l.tailIPv4CTIngressPolicyOnly(p))
 	}
 	if ret := l.ctToBuffer(p, ctIngress); ret.IsErr() {
@@ -60,7 +62,8 @@ func (l *lxc) tailIPv4CTIngressPolicyOnly(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_ipv4_policy (bpf_lxc.c).
 func (l *lxc) tailIPv4Policy(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.TailIPv4Policy) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.TailIPv4Policy)
 		return p.Trace.Leave(trace.TailIPv4Policy, l.tailIPv4Policy(p))
 	}
 	f := ingress{ifindex: p.CB[cbIfindex], src: p.CB[cbSrcLabel], fromHost: p.CB[cbFromHost] != 0}
@@ -95,7 +98,8 @@ type ingress struct {
 //
 // C: ipv4_policy (bpf_lxc.c).
 func (l *lxc) ipv4Policy(p *dataplane.Packet, f *ingress) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.IPv4Policy) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.IPv4Policy)
 		return p.Trace.Leave(trace.IPv4Policy, l.ipv4Policy(p, f))
 	}
 	if f.ip = p.IPv4(); f.ip == nil {
@@ -192,7 +196,8 @@ func (l *lxc) observeIngress(p *dataplane.Packet, f *ingress, point code.TracePo
 //
 // C: handle_to_container (bpf_lxc.c).
 func (l *lxc) handleToContainer(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.HandleToContainer) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.HandleToContainer)
 		return p.Trace.Leave(trace.HandleToContainer, l.handleToContainer(p))
 	}
 	proto, ok := validateEthertype(p)
@@ -228,7 +233,8 @@ func (l *lxc) handleToContainer(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_ipv4_ct_ingress (bpf_lxc.c).
 func (l *lxc) tailIPv4CTIngress(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.TailIPv4CTIngress) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.TailIPv4CTIngress)
 		return p.Trace.Leave(trace.TailIPv4CTIngress, l.tailIPv4CTIngress(p))
 	}
 	if ret := l.ctToBuffer(p, ctIngress); ret.IsErr() {
@@ -245,7 +251,8 @@ func (l *lxc) tailIPv4CTIngress(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: tail_ipv4_to_endpoint (bpf_lxc.c).
 func (l *lxc) tailIPv4ToEndpoint(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.TailIPv4ToEndpoint) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.TailIPv4ToEndpoint)
 		return p.Trace.Leave(trace.TailIPv4ToEndpoint, l.tailIPv4ToEndpoint(p))
 	}
 	f := ingress{src: p.CB[cbSrcLabel], fromHost: true}

@@ -27,7 +27,8 @@ func (v *overlay) load() error {
 //
 // C: from_overlay (bpf_overlay.c).
 func (v *overlay) fromOverlay(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.FromOverlay) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.FromOverlay)
 		return p.Trace.Leave(trace.FromOverlay, v.fromOverlay(p))
 	}
 	bpfClearMeta(p)
@@ -62,7 +63,8 @@ func decrypted(p *dataplane.Packet) bool { return p.Mark&markMagicMask == markDe
 //
 // C: tail_handle_ipv4 (bpf_overlay.c).
 func (v *overlay) tailHandleIPv4(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.OverlayTailHandleIPv4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.OverlayTailHandleIPv4)
 		return p.Trace.Leave(trace.OverlayTailHandleIPv4, v.tailHandleIPv4(p))
 	}
 	var identity uint32
@@ -78,7 +80,8 @@ func (v *overlay) tailHandleIPv4(p *dataplane.Packet) (ret code.Ret) {
 //
 // C: handle_ipv4 (bpf_overlay.c).
 func (v *overlay) handleIPv4(p *dataplane.Packet, identity *uint32) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.OverlayHandleIPv4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.OverlayHandleIPv4)
 		return p.Trace.Leave(trace.OverlayHandleIPv4, v.handleIPv4(p, identity))
 	}
 	ip := p.IPv4()
@@ -125,7 +128,8 @@ func (v *overlay) sourceIdentity(p *dataplane.Packet, ip *header.IPv4Header, ide
 //
 // C: to_overlay (bpf_overlay.c).
 func (v *overlay) toOverlay(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.ToOverlay) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.ToOverlay)
 		return p.Trace.Leave(trace.ToOverlay, v.toOverlay(p))
 	}
 	return code.OK

@@ -74,7 +74,8 @@ type ctFlow struct {
 //
 // C: ct_lookup4 (lib/conntrack.h).
 func (o *object) ctLookup4(p *dataplane.Packet, ip *header.IPv4Header, tuple *maps.CTKey, dir ctDir, state *ctState) (monitor uint32, ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.CTLookup4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.CTLookup4)
 		monitor, ret = o.ctLookup4(p, ip, tuple, dir, state)
 		p.Trace.Leave(trace.CTLookup4, ret)
 		return monitor, ret
@@ -172,7 +173,8 @@ func ipv4CTTupleReverse(t *maps.CTKey) {
 //
 // C: __ct_lookup (lib/conntrack.h).
 func (o *object) ctLookupInner(p *dataplane.Packet, tuple *maps.CTKey, f *ctFlow, state *ctState) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.CTLookupInner) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.CTLookupInner)
 		return p.Trace.Leave(trace.CTLookupInner, o.ctLookupInner(p, tuple, f, state))
 	}
 	entry := f.m.Ref(tuple)
@@ -308,7 +310,8 @@ func (o *object) ctUpdateTimeoutInner(e *maps.CTEntry, lifetime uint32, dir ctDi
 //
 // C: ct_create4 (lib/conntrack.h).
 func (o *object) ctCreate4(p *dataplane.Packet, related *maps.LRU[maps.CTKey, maps.CTEntry], tuple *maps.CTKey, dir ctDir, state *ctState, proxy bool) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.CTCreate4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.CTCreate4)
 		return p.Trace.Leave(trace.CTCreate4, o.ctCreate4(p, related, tuple, dir, state, proxy))
 	}
 	e := maps.CTEntry{RevNAT: state.revNAT, Ifindex: state.ifindex, SrcSecID: state.srcSecID}

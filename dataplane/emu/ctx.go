@@ -49,7 +49,8 @@ func bpfClearMeta(p *dataplane.Packet) { p.CB = [5]uint32{} }
 //
 // C: ctx_redirect (lib/overloadable_skb.h).
 func (o *object) ctxRedirect(p *dataplane.Packet, ifindex uint32) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.CtxRedirect) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.CtxRedirect)
 		return p.Trace.Leave(trace.CtxRedirect, o.ctxRedirect(p, ifindex))
 	}
 	o.e.verdict.Ifindex, o.e.verdict.Flags = ifindex, 0
@@ -60,7 +61,8 @@ func (o *object) ctxRedirect(p *dataplane.Packet, ifindex uint32) (ret code.Ret)
 //
 // C: ctx_redirect_peer (lib/overloadable_skb.h).
 func (o *object) ctxRedirectPeer(p *dataplane.Packet, ifindex uint32) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.CtxRedirectPeer) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.CtxRedirectPeer)
 		return p.Trace.Leave(trace.CtxRedirectPeer, o.ctxRedirectPeer(p, ifindex))
 	}
 	o.e.verdict.Ifindex, o.e.verdict.Flags = ifindex, dataplane.RedirectPeer

@@ -20,7 +20,8 @@ type drop struct {
 //
 // C: send_drop_notify (lib/drop.h).
 func (o *object) sendDropNotify(p *dataplane.Packet, d *drop) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.SendDropNotify) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.SendDropNotify)
 		return p.Trace.Leave(trace.SendDropNotify, o.sendDropNotify(p, d))
 	}
 	p.CB = [5]uint32{
@@ -42,7 +43,8 @@ func (o *object) sendDropNotify(p *dataplane.Packet, d *drop) (ret code.Ret) {
 //
 // C: __send_drop_notify (lib/drop.h).
 func (o *object) sendDropNotifyInner(p *dataplane.Packet) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.SendDropNotifyInner) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.SendDropNotifyInner)
 		return p.Trace.Leave(trace.SendDropNotifyInner, o.sendDropNotifyInner(p))
 	}
 	if p.Events != nil {

@@ -20,7 +20,8 @@ type encapsulation struct {
 //
 // C: encap_and_redirect_lxc (lib/encap.h).
 func (o *object) encapAndRedirectLXC(p *dataplane.Packet, endpoint, dst [4]byte, n *encapsulation) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.EncapAndRedirectLXC) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.EncapAndRedirectLXC)
 		return p.Trace.Leave(trace.EncapAndRedirectLXC, o.encapAndRedirectLXC(p, endpoint, dst, n))
 	}
 	if endpoint != [4]byte{} {
@@ -37,7 +38,8 @@ func (o *object) encapAndRedirectLXC(p *dataplane.Packet, endpoint, dst [4]byte,
 //
 // C: encap_and_redirect_netdev (lib/encap.h).
 func (o *object) encapAndRedirectNetdev(p *dataplane.Packet, dst [4]byte, n *encapsulation) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.EncapAndRedirectNetdev) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.EncapAndRedirectNetdev)
 		return p.Trace.Leave(trace.EncapAndRedirectNetdev, o.encapAndRedirectNetdev(p, dst, n))
 	}
 	t := o.lookupTunnel(p, dst)
@@ -52,7 +54,8 @@ func (o *object) encapAndRedirectNetdev(p *dataplane.Packet, dst [4]byte, n *enc
 //
 // C: encap_and_redirect_with_nodeid (lib/encap.h).
 func (o *object) encapAndRedirectWithNodeID(p *dataplane.Packet, endpoint [4]byte, n *encapsulation) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.EncapAndRedirectWithNodeID) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.EncapAndRedirectWithNodeID)
 		return p.Trace.Leave(trace.EncapAndRedirectWithNodeID, o.encapAndRedirectWithNodeID(p, endpoint, n))
 	}
 	return o.encapAndRedirectWithNodeIDInner(p, endpoint, n)
@@ -63,7 +66,8 @@ func (o *object) encapAndRedirectWithNodeID(p *dataplane.Packet, endpoint [4]byt
 //
 // C: __encap_and_redirect_with_nodeid (lib/encap.h).
 func (o *object) encapAndRedirectWithNodeIDInner(p *dataplane.Packet, endpoint [4]byte, n *encapsulation) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.EncapAndRedirectWithNodeIDInner) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.EncapAndRedirectWithNodeIDInner)
 		return p.Trace.Leave(trace.EncapAndRedirectWithNodeIDInner, o.encapAndRedirectWithNodeIDInner(p, endpoint, n))
 	}
 	o.encapWithNodeIDInner(p, endpoint, n)
@@ -75,7 +79,8 @@ func (o *object) encapAndRedirectWithNodeIDInner(p *dataplane.Packet, endpoint [
 //
 // C: __encap_with_nodeid (lib/encap.h).
 func (o *object) encapWithNodeIDInner(p *dataplane.Packet, endpoint [4]byte, n *encapsulation) {
-	if p.Trace != nil && p.Trace.First(trace.EncapWithNodeIDInner) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.EncapWithNodeIDInner)
 		o.encapWithNodeIDInner(p, endpoint, n)
 		p.Trace.Leave(trace.EncapWithNodeIDInner, code.OK)
 		return

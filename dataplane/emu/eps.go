@@ -19,7 +19,8 @@ func memoOf(ip [4]byte) uint32 { return binary.LittleEndian.Uint32(ip[:]) * 0x9e
 //
 // C: lookup_ip4_endpoint (lib/eps.h).
 func (o *object) lookupIP4Endpoint(p *dataplane.Packet, ip [4]byte) *maps.EndpointInfo {
-	if p.Trace != nil && p.Trace.First(trace.LookupIP4Endpoint) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.LookupIP4Endpoint)
 		found := o.lookupIP4Endpoint(p, ip)
 		p.Trace.Leave(trace.LookupIP4Endpoint, code.OK)
 		return found
@@ -35,7 +36,8 @@ func (o *object) lookupIP4Endpoint(p *dataplane.Packet, ip [4]byte) *maps.Endpoi
 //
 // C: ipcache_lookup4 (lib/eps.h).
 func (o *object) ipcacheLookup4(p *dataplane.Packet, ip [4]byte) *maps.RemoteEndpointInfo {
-	if p.Trace != nil && p.Trace.First(trace.IPCacheLookup4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.IPCacheLookup4)
 		found := o.ipcacheLookup4(p, ip)
 		p.Trace.Leave(trace.IPCacheLookup4, code.OK)
 		return found

@@ -38,7 +38,8 @@ func setIdentityMark(p *dataplane.Packet, id uint32) {
 //
 // C: inherit_identity_from_host (lib/identity.h).
 func (o *object) inheritIdentityFromHost(p *dataplane.Packet) (identity, magic uint32) {
-	if p.Trace != nil && p.Trace.First(trace.InheritIdentityFromHost) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.InheritIdentityFromHost)
 		identity, magic = o.inheritIdentityFromHost(p)
 		p.Trace.Leave(trace.InheritIdentityFromHost, code.OK)
 		return identity, magic

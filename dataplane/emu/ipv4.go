@@ -35,28 +35,40 @@ func l4Offset(ip *header.IPv4Header) int { return header.EthernetSize + ip.Heade
 //
 // C: ipv4_handle_fragmentation (lib/ipv4.h).
 func (o *object) ipv4HandleFragmentation(p *dataplane.Packet, ip *header.IPv4Header, dir ctDir, ports *maps.FragPorts) code.Ret {
-	if p.Trace != nil && p.Trace.First(trace.IPv4HandleFragmentation) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.IPv4HandleFragmentation)
 		return p.Trace.Leave(trace.IPv4HandleFragmentation, o.ipv4HandleFragmentation(p, ip, dir, ports))
 	}
-	fragment := ip.IsFragment()
-	if fragment {
-		o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragPacket)
-		if !ip.HasL4Header() {
-			return o.ipv4FragGetL4Ports(p, ip, ports)
-		}
+	if ip.IsFragment() {
+		return o.fragmentPorts(p, ip, dir, ports)
 	}
+	return loadPorts(p, ip, ports)
+}
+
+// loadPorts reads ports from the L4 header.
+func loadPorts(p *dataplane.Packet, ip *header.IPv4Header, ports *maps.FragPorts) code.Ret {
 	b := p.Load(l4Offset(ip), header.PortsSize)
 	if b == nil {
 		return code.Fault
 	}
 	ports.Set([4]byte(b))
-	if fragment {
-		key := fragKey(ip)
-		err := o.maps.Frags.Set(&key, ports, maps.Any)
-		traceUpdate(p, trace.MapFrags, &key, ports, err)
-		if err != nil {
-			o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragUpdate)
-		}
+	return code.OK
+}
+
+// fragmentPorts finds the ports of a fragment; the first one's are remembered.
+func (o *object) fragmentPorts(p *dataplane.Packet, ip *header.IPv4Header, dir ctDir, ports *maps.FragPorts) code.Ret {
+	o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragPacket)
+	if !ip.HasL4Header() {
+		return o.ipv4FragGetL4Ports(p, ip, ports)
+	}
+	if ret := loadPorts(p, ip, ports); ret != code.OK {
+		return ret
+	}
+	key := fragKey(ip)
+	err := o.maps.Frags.Set(&key, ports, maps.Any)
+	traceUpdate(p, trace.MapFrags, &key, ports, err)
+	if err != nil {
+		o.updateMetrics(p, ctToMetricsDir(dir), code.ReasonFragUpdate)
 	}
 	return code.OK
 }

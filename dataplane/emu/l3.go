@@ -14,7 +14,8 @@ import (
 //
 // C: ipv4_l3 (lib/l3.h).
 func (o *object) ipv4L3(p *dataplane.Packet, src, dst *[6]byte) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.IPv4L3) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.IPv4L3)
 		return p.Trace.Leave(trace.IPv4L3, o.ipv4L3(p, src, dst))
 	}
 	ip := p.IPv4()
@@ -46,7 +47,8 @@ type delivery struct {
 //
 // C: ipv4_local_delivery (lib/l3.h).
 func (o *object) ipv4LocalDelivery(p *dataplane.Packet, d *delivery) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.IPv4LocalDelivery) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.IPv4LocalDelivery)
 		return p.Trace.Leave(trace.IPv4LocalDelivery, o.ipv4LocalDelivery(p, d))
 	}
 	if ret := o.ipv4L3(p, &d.ep.NodeMAC, &d.ep.MAC); ret != code.OK {
@@ -80,7 +82,8 @@ func (o *object) ipv4LocalDelivery(p *dataplane.Packet, d *delivery) (ret code.R
 //
 // C: redirect_ep (lib/common.h).
 func (o *object) redirectEP(p *dataplane.Packet, ifindex uint32, fromHost bool) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.RedirectEP) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.RedirectEP)
 		return p.Trace.Leave(trace.RedirectEP, o.redirectEP(p, ifindex, fromHost))
 	}
 	if o.cfg.Delivery != dataplane.DeliverPeer || fromHost {

@@ -32,7 +32,8 @@ func (o *object) lb4ExtractKey(p *dataplane.Packet, ip *header.IPv4Header, key *
 //
 // C: lb4_lookup_service (lib/lb.h).
 func (o *object) lb4LookupService(p *dataplane.Packet, key *maps.LB4Key) *maps.LB4Service {
-	if p.Trace != nil && p.Trace.First(trace.LB4LookupService) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.LB4LookupService)
 		found := o.lb4LookupService(p, key)
 		p.Trace.Leave(trace.LB4LookupService, code.OK)
 		return found
@@ -70,7 +71,8 @@ func (o *object) lb4LookupBackend(p *dataplane.Packet, id uint32) *maps.LB4Backe
 //
 // C: lb4_local (lib/lb.h).
 func (o *object) lb4Local(p *dataplane.Packet, ip *header.IPv4Header, key *maps.LB4Key, svc *maps.LB4Service, state *ctState) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.LB4Local) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.LB4Local)
 		return p.Trace.Leave(trace.LB4Local, o.lb4Local(p, ip, key, svc, state))
 	}
 	if svc.Count == 0 {
@@ -170,7 +172,8 @@ func (o *object) ctUpdateRevNATIndex(tuple *maps.CTKey, id [2]byte) {
 //
 // C: lb4_xlate (lib/lb.h).
 func (o *object) lb4Xlate(p *dataplane.Packet, ip *header.IPv4Header, key *maps.LB4Key, backend *maps.LB4Backend, loopback bool) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.LB4Xlate) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.LB4Xlate)
 		return p.Trace.Leave(trace.LB4Xlate, o.lb4Xlate(p, ip, key, backend, loopback))
 	}
 	l4, proto := l4Offset(ip), ip.Protocol()
@@ -230,7 +233,8 @@ func (o *object) lb4CtxRestoreState(p *dataplane.Packet, dst [4]byte, s *ctState
 //
 // C: lb4_rev_nat (lib/lb.h).
 func (o *object) lb4RevNAT(p *dataplane.Packet, ip *header.IPv4Header, ct *maps.CTBuffer4, c csumOffset) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.LB4RevNAT) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.LB4RevNAT)
 		return p.Trace.Leave(trace.LB4RevNAT, o.lb4RevNAT(p, ip, ct, c))
 	}
 	key := maps.RevNATKey{ID: ct.RevNAT}
@@ -247,7 +251,8 @@ func (o *object) lb4RevNAT(p *dataplane.Packet, ip *header.IPv4Header, ct *maps.
 //
 // C: __lb4_rev_nat (lib/lb.h).
 func (o *object) lb4RevNATInner(p *dataplane.Packet, ip *header.IPv4Header, nat *maps.RevNAT, ct *maps.CTBuffer4, c csumOffset) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.LB4RevNATInner) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.LB4RevNATInner)
 		return p.Trace.Leave(trace.LB4RevNATInner, o.lb4RevNATInner(p, ip, nat, ct, c))
 	}
 	l4 := l4Offset(ip)

@@ -109,14 +109,14 @@ func receiver(f *ast.FuncDecl) string {
 	return fmt.Sprintf("%s.", f.Recv.List[0].Type)
 }
 
-// entered is the name in p.Trace.First(trace.Name).
+// entered is the name in p.Trace.Enter(trace.Name).
 func entered(f *ast.FuncDecl) (name string) {
 	ast.Inspect(f, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
 		if !ok || len(call.Args) != 1 {
 			return true
 		}
-		if sel, ok := call.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "First" {
+		if sel, ok := call.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "Enter" {
 			if arg, ok := call.Args[0].(*ast.SelectorExpr); ok {
 				name = arg.Sel.Name
 			}

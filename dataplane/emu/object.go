@@ -167,6 +167,9 @@ func (o *object) epTailCall(p *dataplane.Packet, slot uint32) bool {
 	return o.e.tailCall(p, trace.MapCalls, o.calls, slot)
 }
 
+// tailCall is epTailCall for any prog array. It is not inlined, so that epTailCall is.
+//
+//go:noinline
 func (e *Engine) tailCall(p *dataplane.Packet, m trace.Map, a *maps.ProgArray, slot uint32) bool {
 	id, _ := a.Prog(slot)
 	s := e.program(id)

@@ -24,7 +24,8 @@ type access struct {
 //
 // C: policy_can_egress4 (lib/policy.h).
 func (o *object) policyCanEgress4(p *dataplane.Packet, a *access) (match code.MatchType, ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.PolicyCanEgress4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.PolicyCanEgress4)
 		match, ret = o.policyCanEgress4(p, a)
 		p.Trace.Leave(trace.PolicyCanEgress4, ret)
 		return match, ret
@@ -39,7 +40,8 @@ func (o *object) policyCanEgress4(p *dataplane.Packet, a *access) (match code.Ma
 //
 // C: policy_can_access_ingress (lib/policy.h).
 func (o *object) policyCanAccessIngress(p *dataplane.Packet, a *access) (match code.MatchType, ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.PolicyCanAccessIngress) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.PolicyCanAccessIngress)
 		match, ret = o.policyCanAccessIngress(p, a)
 		p.Trace.Leave(trace.PolicyCanAccessIngress, ret)
 		return match, ret
@@ -52,7 +54,8 @@ func (o *object) policyCanAccessIngress(p *dataplane.Packet, a *access) (match c
 //
 // C: __policy_can_access (lib/policy.h).
 func (o *object) policyCanAccessInner(p *dataplane.Packet, a *access) (match code.MatchType, ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.PolicyCanAccessInner) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.PolicyCanAccessInner)
 		match, ret = o.policyCanAccessInner(p, a)
 		p.Trace.Leave(trace.PolicyCanAccessInner, ret)
 		return match, ret
@@ -96,34 +99,34 @@ func (o *object) policyLookup(p *dataplane.Packet, a *access, dport [2]byte) (*m
 	if a.egress {
 		dir = 1
 	}
-	key := maps.NewPolicyKey(a.remote, dport, a.proto, dir)
-	class := key.Class()
-	if e := o.policyRef(p, &key, class); e != nil {
+	key := maps.NewPolicyWord(a.remote, dport, a.proto, dir)
+	if e := o.policyRef(p, key); e != nil {
 		return e, code.MatchL3L4
 	}
-	class &^= maps.PolicyClassIdentity
-	key = maps.NewPolicyKey(0, dport, a.proto, dir)
-	if e := o.policyRef(p, &key, class); e != nil {
+	if e := o.policyRef(p, key.AnyIdentity()); e != nil {
 		return e, code.MatchL4
 	}
-	key = maps.NewPolicyKey(a.remote, [2]byte{}, 0, dir)
-	if e := o.policyRef(p, &key, key.Class()); e != nil {
+	if e := o.policyRef(p, key.AnyPort()); e != nil {
 		return e, code.MatchL3
 	}
-	class &^= maps.PolicyClassL4
-	key = maps.NewPolicyKey(0, [2]byte{}, 0, dir)
-	if e := o.policyRef(p, &key, class); e != nil {
+	if e := o.policyRef(p, key.AnyIdentity().AnyPort()); e != nil {
 		return e, code.MatchAll
 	}
 	return nil, code.MatchNone
 }
 
-// policyRef asks the policy map for a key of a class.
-func (o *object) policyRef(p *dataplane.Packet, key *maps.PolicyKey, class maps.PolicyClass) (e *maps.PolicyEntry) {
-	if o.policy.HasClass(class) {
-		e = o.policy.Ref(key)
+// policyRef asks the policy map, unless it has no keys like that and nobody watches.
+func (o *object) policyRef(p *dataplane.Packet, w maps.PolicyWord) *maps.PolicyEntry {
+	if p.Trace == nil && !o.policy.HasClass(w.Class()) {
+		return nil
 	}
-	traceLookup(p, trace.MapPolicy, o.source, key, e)
+	return o.policySearch(p, w)
+}
+
+func (o *object) policySearch(p *dataplane.Packet, w maps.PolicyWord) *maps.PolicyEntry {
+	key := w.Key()
+	e := o.policy.Ref(&key)
+	traceLookup(p, trace.MapPolicy, o.source, &key, e)
 	return e
 }
 
@@ -132,7 +135,8 @@ func (o *object) policyRef(p *dataplane.Packet, key *maps.PolicyKey, class maps.
 //
 // C: send_policy_verdict_notify (lib/policy_log.h).
 func (o *object) sendPolicyVerdictNotify(p *dataplane.Packet, a *access, verdict code.Ret, match code.MatchType) {
-	if p.Trace != nil && p.Trace.First(trace.SendPolicyVerdictNotify) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.SendPolicyVerdictNotify)
 		o.sendPolicyVerdictNotify(p, a, verdict, match)
 		p.Trace.Leave(trace.SendPolicyVerdictNotify, code.OK)
 		return

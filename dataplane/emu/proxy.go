@@ -30,7 +30,8 @@ func redirectToProxy(verdict, status code.Ret) bool {
 //
 // C: ctx_redirect_to_proxy4 (lib/proxy.h).
 func (o *object) ctxRedirectToProxy4(p *dataplane.Packet, port proxyPort) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.CtxRedirectToProxy4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.CtxRedirectToProxy4)
 		return p.Trace.Leave(trace.CtxRedirectToProxy4, o.ctxRedirectToProxy4(p, port))
 	}
 	p.Mark = markToProxy | uint32(port)<<16
@@ -43,7 +44,8 @@ func (o *object) ctxRedirectToProxy4(p *dataplane.Packet, port proxyPort) (ret c
 //
 // C: ctx_redirect_to_proxy_first (lib/proxy.h).
 func (o *object) ctxRedirectToProxyFirst(p *dataplane.Packet, port proxyPort) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.CtxRedirectToProxyFirst) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.CtxRedirectToProxyFirst)
 		return p.Trace.Leave(trace.CtxRedirectToProxyFirst, o.ctxRedirectToProxyFirst(p, port))
 	}
 	p.Mark = markToProxy | uint32(port)<<16
@@ -56,7 +58,8 @@ func (o *object) ctxRedirectToProxyFirst(p *dataplane.Packet, port proxyPort) (r
 //
 // C: ctx_redirect_to_proxy_hairpin_ipv4 (lib/proxy.h).
 func (o *object) ctxRedirectToProxyHairpinIPv4(p *dataplane.Packet, port proxyPort) (ret code.Ret) {
-	if p.Trace != nil && p.Trace.First(trace.CtxRedirectToProxyHairpinIPv4) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.CtxRedirectToProxyHairpinIPv4)
 		return p.Trace.Leave(trace.CtxRedirectToProxyHairpinIPv4, o.ctxRedirectToProxyHairpinIPv4(p, port))
 	}
 	p.CB[cbProxy] = markToProxy | uint32(port)<<16

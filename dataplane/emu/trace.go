@@ -26,7 +26,8 @@ type observation struct {
 //
 // C: send_trace_notify (lib/trace.h).
 func (o *object) sendTraceNotify(p *dataplane.Packet, n *observation) {
-	if p.Trace != nil && p.Trace.First(trace.SendTraceNotify) {
+	if p.Trace != nil && p.Trace.First() {
+		p.Trace.Enter(trace.SendTraceNotify)
 		o.sendTraceNotify(p, n)
 		p.Trace.Leave(trace.SendTraceNotify, code.OK)
 		return

@@ -135,15 +135,15 @@ func (b *Buffer) Enter(f Func) {
 }
 
 // First is how a function brackets itself without a defer, which would cost each call something even when nothing is
-// recorded: true says that it was entered, and that it is to call itself, which finds false, and then to Leave.
+// recorded: true says that the function is to call itself, which then finds false, between Enter and Leave. It calls
+// nothing, so that arguments stay in registers where nothing is recorded.
 //
-//	if p.Trace != nil && p.Trace.First(trace.ARPRespond) {
+//	if p.Trace != nil && p.Trace.First() {
+//		p.Trace.Enter(trace.ARPRespond)
 //		return p.Trace.Leave(trace.ARPRespond, o.arpRespond(p, mac, q))
 //	}
-func (b *Buffer) First(f Func) bool {
-	if b.again = !b.again; b.again {
-		b.Enter(f)
-	}
+func (b *Buffer) First() bool {
+	b.again = !b.again
 	return b.again
 }
 

@@ -51,7 +51,8 @@ func TestBuffer(t *testing.T) {
 
 // countdown is bracketed as the datapath's functions are.
 func countdown(b *trace.Buffer, n code.Ret) code.Ret {
-	if b != nil && b.First(trace.CTLookup4) {
+	if b != nil && b.First() {
+		b.Enter(trace.CTLookup4)
 		return b.Leave(trace.CTLookup4, countdown(b, n))
 	}
 	if n == 0 {

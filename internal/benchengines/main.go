@@ -38,7 +38,7 @@ func main() {
 	flag.StringVar(&o.out, "o", "docs/ENGINES.md", "page to write; - is standard output")
 	flag.StringVar(&o.vectors, "vectors", "testdata/vectors", "recorded packets")
 	flag.IntVar(&o.rounds, "n", 21, "rounds")
-	flag.IntVar(&o.packets, "packets", 20000, "packets of one measurement")
+	flag.IntVar(&o.packets, "packets", 200000, "packets of a round, a tenth of it for bytecode and for one call each")
 	flag.Parse()
 	if err := run(&o); err != nil {
 		fmt.Fprintln(os.Stderr, "benchengines:", err)
@@ -58,12 +58,15 @@ func run(o *options) (err error) {
 	}
 	var all []*result
 	for _, pa := range conformance.Paths() {
-		fmt.Fprintf(os.Stderr, "%s\n", pa.Name)
-		r, err := measure(o, v, b, &pa)
-		if err != nil {
-			return fmt.Errorf("%s: %w", pa.Name, err)
+		all = append(all, &result{path: pa})
+	}
+	for i := 0; i < o.rounds; i += passRounds {
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", i+1, o.rounds)
+		for _, r := range all {
+			if err := r.measure(min(passRounds, o.rounds-i), o.packets/turns, v, b); err != nil {
+				return fmt.Errorf("%s: %w", r.path.Name, err)
+			}
 		}
-		all = append(all, r)
 	}
 	var w io.Writer = os.Stdout
 	if o.out != "-" {
@@ -92,11 +95,15 @@ type result struct {
 	events                      int // notifications of one packet
 }
 
-// measure lets the engines run a path's packet in turns.
-func measure(o *options, v *conformance.Vectors, b *object.Bundle, pa *conformance.Path) (r *result, err error) {
+// passRounds is how many rounds a path has before it is the next path's turn: the machine is fast for seconds and slow for
+// seconds, and all paths are to see both.
+const passRounds = 3
+
+// measure lets the engines run the path's packet for some rounds, n packets at a time.
+func (r *result) measure(rounds, n int, v *conformance.Vectors, b *object.Bundle) (err error) {
 	k, err := kernel.New(b, kernel.Options{RealClock: true})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() {
 		if closeErr := k.Close(); err == nil {
@@ -105,30 +112,29 @@ func measure(o *options, v *conformance.Vectors, b *object.Bundle, pa *conforman
 	}()
 	var flights [3]*conformance.Flight
 	for i, e := range []dataplane.Runner{emu.New(maps.NewSet(maps.Sizes{})), bytecode.New(maps.NewSet(maps.Sizes{}), b), k} {
-		if flights[i], err = pa.Prepare(v, e); err != nil {
-			return nil, err
+		if flights[i], err = r.path.Prepare(v, e); err != nil {
+			return err
 		}
 	}
-	r = &result{path: *pa}
 	if err := agree(flights[:]); err != nil {
-		return nil, err
+		return err
 	}
 	for flights[0].Fresh.Events.Len() > 0 {
 		flights[0].Fresh.Events.Next()
 	}
 	if err := flights[0].Run(); err != nil {
-		return nil, err
+		return err
 	}
 	r.events = flights[0].Fresh.Events.Len()
-	for range o.rounds {
-		best, err := turn(k, flights[:], o.packets/turns)
+	for range rounds {
+		best, err := turn(k, flights[:], n)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for range turns - 1 {
-			t, err := turn(k, flights[:], o.packets/turns)
+			t, err := turn(k, flights[:], n)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			best.improve(&t)
 		}
@@ -139,7 +145,7 @@ func measure(o *options, v *conformance.Vectors, b *object.Bundle, pa *conforman
 		r.allocsEmulated = max(r.allocsEmulated, best.allocsEmulated)
 		r.allocsBytes = max(r.allocsBytes, best.allocsBytes)
 	}
-	return r, agree(flights[:])
+	return agree(flights[:])
 }
 
 // turns is how often the engines take turns in a round, whose figures are the fastest of each: whatever else runs on
@@ -152,7 +158,8 @@ type times struct {
 	allocsEmulated, allocsBytes                       float64
 }
 
-// turn lets each engine run its packet n times, the kernel in one call ten times as often.
+// turn lets emulation and kernel run their packet n times, the kernel in one call. The virtual machine, and the kernel by a call
+// for each packet, take ten times as long and run a tenth.
 func turn(k *kernel.Engine, flights []*conformance.Flight, n int) (t times, err error) {
 	nothing := *flights[0]
 	nothing.Engine = idle{nothing.Engine}
@@ -162,15 +169,15 @@ func turn(k *kernel.Engine, flights []*conformance.Flight, n int) (t times, err 
 	if t.emulated, t.allocsEmulated, err = fly(flights[0], n); err != nil {
 		return t, err
 	}
-	if t.bytecode, t.allocsBytes, err = fly(flights[1], n); err != nil {
+	if t.bytecode, t.allocsBytes, err = fly(flights[1], n/10); err != nil {
 		return t, err
 	}
 	f := flights[2]
-	run, harness, err := k.Time(f.Hook, &f.Fresh, &f.Env, 10*n)
+	run, harness, err := k.Time(f.Hook, &f.Fresh, &f.Env, n)
 	if err != nil {
 		return t, err
 	}
-	call, err := k.TimeCalls(f.Hook, &f.Fresh, &f.Env, n)
+	call, err := k.TimeCalls(f.Hook, &f.Fresh, &f.Env, n/10)
 	t.kernel, t.harness, t.call = float64(run), float64(harness), float64(call)
 	return t, err
 }

@@ -49,14 +49,15 @@ func write(w io.Writer, o *options, all []*result) error {
 	fmt.Fprintf(w, `# Engines
 
 Written by `+"`make bench-engines`"+` on %s: %s, %s, %s.
-One packet of a flow that is under way, on each path; nanoseconds, medians of %d rounds of %d packets. In each
-round the engines take turns %d times, and the fastest of each counts: what disturbs a turn only adds to it.
+One packet of a flow that is under way, on each path; nanoseconds, medians of %d rounds of %d packets (bytecode and
+a call: a tenth). In each round the engines take turns %d times, and the fastest of each counts: what disturbs a
+turn only adds to it. A path has its rounds three by three, all through the run.
 Ratios are medians of the rounds' ratios, their quartiles in brackets.
 
 - emulated: hooklab's datapath in Go; bytecode: hooklab's own BPF objects in its virtual machine. Both
   without the copy of frame and metadata that each run begins with (%.0f ns, which an engine that does nothing
   takes in the same round, subtracted).
-- kernel: the same objects by BPF_PROG_TEST_RUN, compiled by the kernel, ten times as many runs in
+- kernel: the same objects by BPF_PROG_TEST_RUN, compiled by the kernel, all runs of a turn in
   one system call, without leaving the kernel in between, and without the harness that restores frame and
   metadata before each (%.0f ns, which an empty program takes in the same round, subtracted).
 - a call: one BPF_PROG_TEST_RUN for one packet, as hooklab's engine asks the kernel, but for reading maps and notifications.
