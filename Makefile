@@ -1,5 +1,6 @@
 # Every target is what CI runs. `make help` lists them.
 GO ?= go
+PGO = cmd/hooklab/default.pgo
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +52,10 @@ bench-start: build ## Measure how long labs of up to 1,000 pods take to come and
 	bin/benchlab -startup -o docs/STARTUP.md
 
 bench-engines: ## Measure a packet in each engine on each path, in turns; writes docs/ENGINES.md (root)
-	$(GO) run ./internal/benchengines -o docs/ENGINES.md
+	$(GO) run -pgo=$(PGO) ./internal/benchengines -o docs/ENGINES.md
+
+pgo: ## Profile the datapath for the compiler; writes cmd/hooklab/default.pgo
+	$(GO) run -trimpath -pgo=off ./internal/benchengines -profile $(PGO)
 
 golden: ## Rewrite the expected outputs; review the difference like code
 	HOOKLAB_UPDATE=1 $(GO) test ./...
@@ -73,4 +77,4 @@ clean: ## Remove what was built
 bench-trace: build ## Measure trace beside version, and simulations of up to 2,000 nodes; writes docs/TRACE-BENCHMARKS.md
 	$(GO) run ./internal/benchtrace
 
-.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill soak bench bench-lab bench-start bench-engines bench-trace golden docs bpf check deps clean
+.PHONY: help demo build test race lint fuzz prove prove-vm mutants iperf kill soak bench bench-lab bench-start bench-engines pgo bench-trace golden docs bpf check deps clean

@@ -42,6 +42,7 @@ const cellsPerChunk = 256
 type cells[V any] struct {
 	spec    Spec
 	chunks  [][]V
+	first   []V // the first of the chunks
 	journal *Journal
 	rec     *cellRecord[V]
 }
@@ -51,10 +52,8 @@ func (a *cells[V]) Spec() Spec { return a.spec }
 
 // Ref returns the live value at index i, nil when i is out of range.
 func (a *cells[V]) Ref(i uint32) *V {
-	if a.journal == nil && int(i/cellsPerChunk) < len(a.chunks) {
-		if c, n := a.chunks[i/cellsPerChunk], int(i%cellsPerChunk); n < len(c) {
-			return &c[n]
-		}
+	if i < uint32(len(a.first)) && a.journal == nil {
+		return &a.first[i]
 	}
 	return a.use(i)
 }
@@ -157,6 +156,7 @@ func (a *cells[V]) cell(i uint32) *V {
 	c := &a.chunks[i/cellsPerChunk]
 	if *c == nil {
 		*c = make([]V, min(cellsPerChunk, a.spec.MaxEntries-i&^(cellsPerChunk-1)))
+		a.first = a.chunks[0]
 	}
 	return &(*c)[i%cellsPerChunk]
 }

@@ -30,20 +30,3 @@ func (m *Hash[K, V]) Ref(k *K) *V {
 
 // HasClass says whether the map, which is a policy map of [Set.AddPolicy], has keys of that class.
 func (m *Hash[K, V]) HasClass(c PolicyClass) bool { return m.classes.present>>(c&7)&1 != 0 }
-
-// Memo remembers one lookup in a map.
-type Memo[K comparable, V any] struct {
-	key        K
-	value      *V // nil: there is no such entry
-	generation uint64
-	known      bool
-}
-
-// RefBy is m.Ref, by way of a memo that has served this map only: it spares the search when the memo's last key is asked for
-// again and no entry has come or gone since.
-func (m *Hash[K, V]) RefBy(memo *Memo[K, V], k *K) *V {
-	if !memo.known || memo.generation != m.generation || m.journal != nil || !same(&memo.key, k) {
-		memo.key, memo.value, memo.generation, memo.known = *k, m.Ref(k), m.generation, true
-	}
-	return memo.value
-}

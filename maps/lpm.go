@@ -44,14 +44,6 @@ func (m *LPM[K, V]) Ref(k *K) *V {
 	return &e.val
 }
 
-// RefBy is m.Ref by way of a memo, as [Hash.RefBy].
-func (m *LPM[K, V]) RefBy(memo *Memo[K, V], k *K) *V {
-	if !memo.known || memo.generation != m.generation || m.journal != nil || !same(&memo.key, k) {
-		memo.key, memo.value, memo.generation, memo.known = *k, m.Ref(k), m.generation, true
-	}
-	return memo.value
-}
-
 // Set creates or replaces the entry of exactly the prefix k. Errors: ErrKeyExist, ErrKeyNotExist, ErrNoSpace (full),
 // ErrInvalid (flag, or a prefix longer than the key).
 func (m *LPM[K, V]) Set(k *K, v *V, f UpdateFlag) error {

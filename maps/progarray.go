@@ -40,12 +40,12 @@ func (a *ProgArray) Spec() Spec { return a.cells.spec }
 
 // Prog returns the program in a slot; ok is false for an empty slot and for one out of range, as bpf_tail_call finds it.
 func (a *ProgArray) Prog(slot uint32) (id uint32, ok bool) {
-	if chunk := int(slot / cellsPerChunk); chunk < len(a.cells.chunks) {
-		if c, i := a.cells.chunks[chunk], int(slot%cellsPerChunk); i < len(c) {
-			return c[i], c[i] != 0
-		}
+	if slot < uint32(len(a.cells.first)) {
+		id = a.cells.first[slot]
+	} else if slot < a.cells.spec.MaxEntries {
+		id = a.cells.peek(slot)
 	}
-	return 0, false
+	return id, id != 0
 }
 
 // Set puts a program into a slot. Errors: ErrFull (slot out of range), ErrInvalid (id 0).

@@ -51,6 +51,9 @@ func (k *LB4Key) Set(ip [4]byte, p *FragPorts) {
 	put(&k.Proto, uint32(0))
 }
 
+// Tag is what stands for the key of a frontend in [Memos]: address, port and slot.
+func (k *LB4Key) Tag() uint64 { return *(*uint64)(unsafe.Pointer(&k.Address)) }
+
 // SetSlot makes the key that of a backend's slot, 0 being the frontend itself.
 func (k *LB4Key) SetSlot(n uint16) {
 	w := (*uint64)(unsafe.Pointer(&k.Address))

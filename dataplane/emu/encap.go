@@ -98,9 +98,13 @@ func (o *object) encapWithNodeIDInner(p *dataplane.Packet, endpoint [4]byte, n *
 
 // lookupTunnel finds the node of a pod CIDR in cilium_tunnel_map.
 func (o *object) lookupTunnel(p *dataplane.Packet, dst [4]byte) *maps.TunnelEndpoint {
+	tag := addressTag(dst) & addressTag(o.cfg.PodCIDRMask)
+	if t, ok := o.maps.Tunnel.Recall(&o.e.tunnels, tag); ok && p.Trace == nil {
+		return t
+	}
 	var key maps.TunnelKey
 	key.Set(dst, o.cfg.PodCIDRMask)
-	t := o.maps.Tunnel.RefBy(&o.e.tunnels[memoOf(key.IP)], &key)
+	t := o.maps.Tunnel.Ref(&key)
 	traceLookup(p, trace.MapTunnel, 0, &key, t)
-	return t
+	return o.maps.Tunnel.Remember(&o.e.tunnels, tag, t)
 }

@@ -24,11 +24,11 @@ type Engine struct {
 	tailLeft int      // tail calls that the kernel still allows
 
 	// What was looked up lately.
-	counters  [counters]maps.Memo[maps.MetricsKey, maps.MetricsValue]
-	endpoints [memos]maps.Memo[maps.EndpointKey, maps.EndpointInfo]
-	addresses [memos]maps.Memo[maps.IPCacheKey, maps.RemoteEndpointInfo]
-	services  [memos]maps.Memo[maps.LB4Key, maps.LB4Service]
-	tunnels   [memos]maps.Memo[maps.TunnelKey, maps.TunnelEndpoint]
+	counters  maps.Memos[maps.MetricsValue]
+	endpoints maps.Memos[maps.EndpointInfo]
+	addresses maps.Memos[maps.RemoteEndpointInfo]
+	services  maps.Memos[maps.LB4Service]
+	tunnels   maps.Memos[maps.TunnelEndpoint]
 
 	faults Faults // helpers that fail
 }

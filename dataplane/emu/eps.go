@@ -9,11 +9,8 @@ import (
 	"github.com/hooklab/hooklab/maps"
 )
 
-// memos is how many addresses an engine finds without a search, in each map.
-const memos = 64
-
-// memoOf is the place of an address among the memos.
-func memoOf(ip [4]byte) uint32 { return binary.LittleEndian.Uint32(ip[:]) * 0x9e3779b1 >> 26 }
+// addressTag stands for an address in memos.
+func addressTag(ip [4]byte) uint64 { return uint64(binary.LittleEndian.Uint32(ip[:])) }
 
 // lookupIP4Endpoint finds a local endpoint or host address in cilium_lxc.
 //
@@ -25,11 +22,14 @@ func (o *object) lookupIP4Endpoint(p *dataplane.Packet, ip [4]byte) *maps.Endpoi
 		p.Trace.Leave(trace.LookupIP4Endpoint, code.OK)
 		return found
 	}
+	if ep, ok := o.maps.LXC.Recall(&o.e.endpoints, addressTag(ip)); ok && p.Trace == nil {
+		return ep
+	}
 	var key maps.EndpointKey
 	key.Set(ip)
-	ep := o.maps.LXC.RefBy(&o.e.endpoints[memoOf(ip)], &key)
+	ep := o.maps.LXC.Ref(&key)
 	traceLookup(p, trace.MapLXC, 0, &key, ep)
-	return ep
+	return o.maps.LXC.Remember(&o.e.endpoints, addressTag(ip), ep)
 }
 
 // ipcacheLookup4 finds the longest prefix of an address in cilium_ipcache.
@@ -42,9 +42,12 @@ func (o *object) ipcacheLookup4(p *dataplane.Packet, ip [4]byte) *maps.RemoteEnd
 		p.Trace.Leave(trace.IPCacheLookup4, code.OK)
 		return found
 	}
+	if info, ok := o.maps.IPCache.Recall(&o.e.addresses, addressTag(ip)); ok && p.Trace == nil {
+		return info
+	}
 	var key maps.IPCacheKey
 	key.Set(ip, 32)
-	info := o.maps.IPCache.RefBy(&o.e.addresses[memoOf(ip)], &key)
+	info := o.maps.IPCache.Ref(&key)
 	traceLookup(p, trace.MapIPCache, 0, &key, info)
-	return info
+	return o.maps.IPCache.Remember(&o.e.addresses, addressTag(ip), info)
 }

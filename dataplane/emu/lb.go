@@ -39,9 +39,13 @@ func (o *object) lb4LookupService(p *dataplane.Packet, key *maps.LB4Key) *maps.L
 		return found
 	}
 	key.SetSlot(0)
-	svc := o.maps.Services.RefBy(&o.e.services[memoOf(key.Address)], key)
+	tag := key.Tag()
+	if svc, ok := o.maps.Services.Recall(&o.e.services, tag); ok && p.Trace == nil {
+		return svc
+	}
+	svc := o.maps.Services.Ref(key)
 	traceLookup(p, trace.MapServices, 0, key, svc)
-	return svc
+	return o.maps.Services.Remember(&o.e.services, tag, svc)
 }
 
 // lb4SelectBackendID draws one of the service's slots, of which there is at least

@@ -6,9 +6,6 @@ import (
 	"github.com/hooklab/hooklab/maps"
 )
 
-// counters is how many metrics an engine finds without a search.
-const counters = 16
-
 // updateMetrics counts the frame, Ethernet header included, in cilium_metrics
 // (SPEC 12.3).
 //
@@ -17,9 +14,15 @@ const counters = 16
 //
 // C: update_metrics (lib/metrics.h).
 func (o *object) updateMetrics(p *dataplane.Packet, dir code.Dir, reason uint8) {
-	key := maps.NewMetricsKey(reason, uint8(dir))
 	n := uint64(len(p.Data))
-	if v := o.maps.Metrics.RefBy(&o.e.counters[(reason^uint8(dir)<<2)%counters], &key); v != nil {
+	tag := uint64(reason)<<8 | uint64(dir)
+	if v, ok := o.maps.Metrics.Recall(&o.e.counters, tag); ok && v != nil {
+		v.Count++
+		v.Bytes += n
+		return
+	}
+	key := maps.NewMetricsKey(reason, uint8(dir))
+	if v := o.maps.Metrics.Remember(&o.e.counters, tag, o.maps.Metrics.Ref(&key)); v != nil {
 		v.Count++
 		v.Bytes += n
 		return

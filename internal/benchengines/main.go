@@ -31,6 +31,7 @@ type options struct {
 	vectors string
 	rounds  int
 	packets int
+	profile string
 }
 
 func main() {
@@ -39,8 +40,13 @@ func main() {
 	flag.StringVar(&o.vectors, "vectors", "testdata/vectors", "recorded packets")
 	flag.IntVar(&o.rounds, "n", 21, "rounds")
 	flag.IntVar(&o.packets, "packets", 200000, "packets of a round, a tenth of it for bytecode and for one call each")
+	flag.StringVar(&o.profile, "profile", "", "measure nothing; profile the Go engines for the compiler and write that to a `file`")
 	flag.Parse()
-	if err := run(&o); err != nil {
+	do := run
+	if o.profile != "" {
+		do = profile
+	}
+	if err := do(&o); err != nil {
 		fmt.Fprintln(os.Stderr, "benchengines:", err)
 		os.Exit(1)
 	}
