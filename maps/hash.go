@@ -27,6 +27,3 @@ func (m *Hash[K, V]) Ref(k *K) *V {
 	}
 	return &e.val
 }
-
-// HasClass says whether the map, which is a policy map of [Set.AddPolicy], has keys of that class.
-func (m *Hash[K, V]) HasClass(c PolicyClass) bool { return m.classes.present>>(c&7)&1 != 0 }

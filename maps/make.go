@@ -30,7 +30,7 @@ func lruMap[K comparable, V any](name string, entries uint32) *LRU[K, V] {
 
 func policyMap(name string, entries uint32) *Hash[PolicyKey, PolicyEntry] {
 	m := hashMap[PolicyKey, PolicyEntry](name, TypeHash, entries)
-	m.classes = &classes[PolicyKey]{of: classOf}
+	m.classes = &classes[PolicyKey]{of: policyClass}
 	return m
 }
 

@@ -32,14 +32,9 @@ func (w PolicyWord) AnyIdentity() PolicyWord { return w &^ policyIdentity }
 // AnyPort returns the key without port and protocol.
 func (w PolicyWord) AnyPort() PolicyWord { return w &^ policyL4 }
 
-// PolicyClass tells keys apart by what they leave open, and by direction: there are eight. The policy map of a pod has few
-// classes of keys, and programs ask for four of them one after the other: [Hash.HasClass] spares those searches that cannot
-// find anything.
-type PolicyClass uint8
-
-// Class returns the key's class.
-func (w PolicyWord) Class() PolicyClass {
-	c := PolicyClass(w >> policyEgressShift & 1)
+// class tells keys apart by what they leave open, and by direction: there are eight classes.
+func (w PolicyWord) class() uint8 {
+	c := uint8(w >> policyEgressShift & 1)
 	if w&policyIdentity != 0 {
 		c |= 2
 	}
@@ -49,5 +44,20 @@ func (w PolicyWord) Class() PolicyClass {
 	return c
 }
 
-// classOf is the class of a key in memory.
-func classOf(k *PolicyKey) uint8 { return uint8(load[PolicyWord](unsafe.Pointer(k), 0).Class()) }
+// policyClass is the class of a key in memory.
+func policyClass(k *PolicyKey) uint8 { return load[PolicyWord](unsafe.Pointer(k), 0).class() }
+
+// PolicyClasses are the classes of keys that a policy map has. The map of a pod has few, and programs ask for keys of four
+// classes one after the other: it spares those searches that cannot find anything.
+type PolicyClasses uint8
+
+// AllPolicyClasses may have any key.
+const AllPolicyClasses PolicyClasses = 0xff
+
+// PolicyClassesOf returns the classes in a policy map of [Set.AddPolicy].
+func PolicyClassesOf(m *Hash[PolicyKey, PolicyEntry]) PolicyClasses {
+	return PolicyClasses(m.classes.present)
+}
+
+// Have says whether there may be a key, which is so if there is one of its class.
+func (c PolicyClasses) Have(w PolicyWord) bool { return c>>(w.class()&7)&1 != 0 }

@@ -93,37 +93,42 @@ func (o *object) policyCanAccessInner(p *dataplane.Packet, a *access) (match cod
 	return match, code.OK
 }
 
-// policyLookup tries identity and port, port, identity, and neither.
+// policyLookup tries identity and port, port, identity, and neither: those of which
+// the map has any keys, or all of them if somebody watches.
 func (o *object) policyLookup(p *dataplane.Packet, a *access, dport [2]byte) (*maps.PolicyEntry, code.MatchType) {
 	var dir uint8
 	if a.egress {
 		dir = 1
 	}
+	classes := maps.PolicyClassesOf(o.policy)
+	if p.Trace != nil {
+		classes = maps.AllPolicyClasses
+	}
 	key := maps.NewPolicyWord(a.remote, dport, a.proto, dir)
-	if e := o.policyRef(p, key); e != nil {
-		return e, code.MatchL3L4
+	if classes.Have(key) {
+		if e := o.policyRef(p, key); e != nil {
+			return e, code.MatchL3L4
+		}
 	}
-	if e := o.policyRef(p, key.AnyIdentity()); e != nil {
-		return e, code.MatchL4
+	if l4 := key.AnyIdentity(); classes.Have(l4) {
+		if e := o.policyRef(p, l4); e != nil {
+			return e, code.MatchL4
+		}
 	}
-	if e := o.policyRef(p, key.AnyPort()); e != nil {
-		return e, code.MatchL3
+	if l3 := key.AnyPort(); classes.Have(l3) {
+		if e := o.policyRef(p, l3); e != nil {
+			return e, code.MatchL3
+		}
 	}
-	if e := o.policyRef(p, key.AnyIdentity().AnyPort()); e != nil {
-		return e, code.MatchAll
+	if all := key.AnyIdentity().AnyPort(); classes.Have(all) {
+		if e := o.policyRef(p, all); e != nil {
+			return e, code.MatchAll
+		}
 	}
 	return nil, code.MatchNone
 }
 
-// policyRef asks the policy map, unless it has no keys like that and nobody watches.
 func (o *object) policyRef(p *dataplane.Packet, w maps.PolicyWord) *maps.PolicyEntry {
-	if p.Trace == nil && !o.policy.HasClass(w.Class()) {
-		return nil
-	}
-	return o.policySearch(p, w)
-}
-
-func (o *object) policySearch(p *dataplane.Packet, w maps.PolicyWord) *maps.PolicyEntry {
 	key := w.Key()
 	e := o.policy.Ref(&key)
 	traceLookup(p, trace.MapPolicy, o.source, &key, e)
