@@ -42,6 +42,10 @@ func main() {
 	flag.IntVar(&o.packets, "packets", 200000, "packets of a round, a tenth of it for bytecode and for one call each")
 	flag.StringVar(&o.profile, "profile", "", "measure nothing; profile the Go engines for the compiler and write that to a `file`")
 	flag.Parse()
+	if o.rounds < 1 || o.packets < 10*turns {
+		fmt.Fprintf(os.Stderr, "benchengines: -n %d -packets %d: want at least 1 and %d\n", o.rounds, o.packets, 10*turns)
+		os.Exit(1)
+	}
 	do := run
 	if o.profile != "" {
 		do = profile
@@ -94,8 +98,8 @@ func run(o *options) (err error) {
 type result struct {
 	path                        conformance.Path
 	emulated, bytecode, kernel  []float64
-	copies                      []float64 // of frame and metadata, subtracted from emulated and bytecode
-	harness                     []float64 // the same in the kernel, subtracted there
+	copies                      []float64 // of that, what puts frame and metadata in place, in emulated and bytecode
+	harness                     []float64 // the same in the kernel
 	calls                       []float64 // of the kernel, a system call for each packet
 	allocsEmulated, allocsBytes float64
 	events                      int // notifications of one packet
@@ -145,9 +149,9 @@ func (r *result) measure(rounds, n int, v *conformance.Vectors, b *object.Bundle
 			best.improve(&t)
 		}
 		r.copies, r.harness, r.calls = append(r.copies, best.copies), append(r.harness, best.harness), append(r.calls, best.call)
-		r.emulated = append(r.emulated, best.emulated-best.copies)
-		r.bytecode = append(r.bytecode, best.bytecode-best.copies)
-		r.kernel = append(r.kernel, best.kernel-best.harness)
+		r.emulated = append(r.emulated, best.emulated)
+		r.bytecode = append(r.bytecode, best.bytecode)
+		r.kernel = append(r.kernel, best.kernel)
 		r.allocsEmulated = max(r.allocsEmulated, best.allocsEmulated)
 		r.allocsBytes = max(r.allocsBytes, best.allocsBytes)
 	}
