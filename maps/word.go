@@ -90,5 +90,5 @@ func (k *CTKey) Reverse() {
 	put(&k.Proto, *(*uint16)(unsafe.Pointer(&k.Proto))^TupleIn<<8)
 }
 
-// Set makes p the ports at the start of a TCP or UDP header.
-func (p *FragPorts) Set(b [4]byte) { put(&p.SPort, uint32(word4(b))) }
+// Set makes v the ports at the start of a TCP or UDP header.
+func (v *FragPorts) Set(b [4]byte) { put(&v.SPort, uint32(word4(b))) }
