@@ -278,11 +278,14 @@ func drop(list []ast.Stmt, add func(kind string, n ast.Node, before, after strin
 	}
 }
 
-// traces says that a condition asks for the packet's trace.
+// traces says that a condition asks first for the packet's trace.
 func traces(cond ast.Expr) bool {
 	b, ok := cond.(*ast.BinaryExpr)
 	if !ok {
 		return false
+	}
+	if b.Op == token.LAND {
+		return traces(b.X)
 	}
 	s, ok := b.X.(*ast.SelectorExpr)
 	return ok && s.Sel.Name == "Trace"
