@@ -24,6 +24,7 @@ const (
 	readBefore  = "a program before this one, or this one, has read the header already, and frames do not get shorter on the way"
 	noEviction  = "needs an update of an LRU map to fail, which evicts instead, or one after the first: where updates fail on purpose, the first does"
 	ownMaps     = "programs are loaded into maps of the node's own, which have all slots"
+	remembered  = "the journal that a comparison records with makes each lookup a search: what is remembered is compared with a search by TestMemos"
 	lifecycle   = "no packet comes here: it is about programs, for `map` commands and messages"
 	faultedOnly = "needs bpf_l3_csum_replace or a checksum itself to fail on bytes that could be read, which nothing does; those failures that are made on purpose are of other helpers"
 )
@@ -49,7 +50,12 @@ func goReasons() []reason {
 		{"ctCreate4", "state.svcAddr", "the entry of a connection that comes in is made without the loopback flag, as in C"},
 		{"ctCreate4", "", noEviction},
 		{"ctSet", "", noEviction},
-		{"ipv4HandleFragmentation", "", noEviction},
+		{"fragmentPorts", "", noEviction},
+		{"lookupIP4Endpoint", "return ep", remembered},
+		{"ipcacheLookup4", "return info", remembered},
+		{"lookupTunnel", "return t", remembered},
+		{"lb4LookupService", "return svc", remembered},
+		{"updateMetrics", "v.Count++", remembered},
 		{"lb4NewFlow", "return nil", noEviction},
 		{"traceUpdate", "", noEviction},
 		{"lb4KnownFlow", "return nil", "asks again for the service that was found a moment before, with the same key"},
