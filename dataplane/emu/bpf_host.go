@@ -115,9 +115,9 @@ func (h *host) doNetdev(p *dataplane.Packet, proto uint16, fromHost bool) (ret c
 func (h *host) resolveSrcIDIPv4(p *dataplane.Packet, identity uint32, fromHost bool) uint32 {
 	if p.Trace != nil && p.Trace.First() {
 		p.Trace.Enter(trace.ResolveSrcIDIPv4)
-		found := h.resolveSrcIDIPv4(p, identity, fromHost)
+		identity = h.resolveSrcIDIPv4(p, identity, fromHost)
 		p.Trace.Leave(trace.ResolveSrcIDIPv4, code.OK)
-		return found
+		return identity
 	}
 	ip := p.IPv4()
 	if ip == nil {

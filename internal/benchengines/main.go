@@ -58,11 +58,7 @@ func main() {
 
 func run(o *options) (err error) {
 	runtime.LockOSThread()
-	v, err := conformance.Load(o.vectors)
-	if err != nil {
-		return err
-	}
-	b, err := object.NewBundle(bpf.LXC(), bpf.Host(), bpf.Overlay())
+	v, b, err := load(o)
 	if err != nil {
 		return err
 	}
@@ -92,6 +88,16 @@ func run(o *options) (err error) {
 		w = f
 	}
 	return write(w, o, all)
+}
+
+// load reads the recorded packets, whose paths are measured, and hooklab's own objects.
+func load(o *options) (*conformance.Vectors, *object.Bundle, error) {
+	v, err := conformance.Load(o.vectors)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := object.NewBundle(bpf.LXC(), bpf.Host(), bpf.Overlay())
+	return v, b, err
 }
 
 // result is what a path took: nanoseconds of a packet, one figure for each round.

@@ -6,11 +6,9 @@ import (
 	"runtime/pprof"
 	"time"
 
-	"github.com/hooklab/hooklab/bpf"
 	"github.com/hooklab/hooklab/dataplane"
 	"github.com/hooklab/hooklab/dataplane/bytecode"
 	"github.com/hooklab/hooklab/dataplane/emu"
-	"github.com/hooklab/hooklab/dataplane/object"
 	"github.com/hooklab/hooklab/internal/conformance"
 	"github.com/hooklab/hooklab/maps"
 )
@@ -21,11 +19,7 @@ const profiled = 6 * time.Second
 // profile runs every path in both Go engines and writes where their time went: what the compiler is told to inline
 // (cmd/hooklab/default.pgo).
 func profile(o *options) (err error) {
-	v, err := conformance.Load(o.vectors)
-	if err != nil {
-		return err
-	}
-	b, err := object.NewBundle(bpf.LXC(), bpf.Host(), bpf.Overlay())
+	v, b, err := load(o)
 	if err != nil {
 		return err
 	}
